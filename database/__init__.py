@@ -1,0 +1,1 @@
+"""How every program here reaches PostgreSQL: settings, secrets, errors, sql/, own servers."""

@@ -1,0 +1,275 @@
+"""An own PostgreSQL 17 in an own folder.
+
+An instance directory holds everything: `data/` (the cluster), `secrets/`, `server.log` and,
+while it runs, `server.json` (where it listens). It listens on 127.0.0.1 alone, on a free port,
+with SCRAM for everybody; so several instances live side by side and survive stop and start.
+"""
+
+import fcntl
+import hashlib
+import json
+import os
+import shutil
+import socket
+import subprocess
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from database.apply import apply_schema
+from database.binaries import server_binaries
+from database.embedded.account import Account, server_account
+from database.errors import TargetError, UsageError
+from database.secrets import ensure_secrets, secret_path
+from database.settings import DATABASE_NAME, SERVER_FILE, Environment, Server
+
+_HOST = "127.0.0.1"
+_START_ATTEMPTS = 5
+_SYSTEM_STATE = Path("/var/lib/atlas-postgres")
+
+# The same locale and checksums as in the container: sort orders and dumps agree everywhere.
+_INITDB_OPTIONS = (
+    "--encoding=UTF8",
+    "--locale-provider=builtin",
+    "--builtin-locale=C.UTF-8",
+    "--locale=C",
+    "--auth=scram-sha-256",
+    "--data-checksums",
+    "--username=postgres",
+)
+
+
+def default_directory() -> Path:
+    """The instance directory of this checkout: EMBEDDED_DIR, else one named after its path.
+
+    Started as root it lies under /var/lib, since the server's user may be unable to enter
+    the checkout (a home of mode 700).
+    """
+    configured = Environment().embedded_dir
+    if configured:
+        return configured.absolute()
+    checkout = Path(__file__).resolve().parents[2]
+    digest = hashlib.sha256(str(checkout).encode()).hexdigest()[:8]
+    if os.geteuid() == 0:
+        return _SYSTEM_STATE / f"{checkout.name}-{digest}"
+    state = Path(os.environ.get("XDG_STATE_HOME", Path.home() / ".local" / "state"))
+    return state / "atlas-postgres" / f"{checkout.name}-{digest}"
+
+
+class EmbeddedServer:
+    """The server of one instance directory.
+
+    Args:
+        directory: the instance directory; created at the first start.
+        options: further settings for the server, as name → value.
+    """
+
+    def __init__(self, directory: Path, *, options: dict[str, str] | None = None) -> None:
+        self.directory = directory.absolute()
+        self.data = self.directory / "data"
+        self.log = self.directory / "server.log"
+        self.options = options or {}
+        self._port_file = self.directory / "port"
+        self._account: Account | None = None
+        self._binaries: Path | None = None
+
+    @property
+    def account(self) -> Account:
+        """Whom the server runs as."""
+        if self._account is None:
+            self._account = server_account()
+        return self._account
+
+    def start(self) -> Server:
+        """Start the server, creating its cluster and secrets first where they are missing.
+
+        A server that already runs is left alone.
+
+        Raises:
+            TargetError: it does not start; the end of its log is in the message.
+            UsageError: its user cannot enter the directory, or no PostgreSQL 17 is found.
+        """
+        self._prepare_directory()
+        with self._locked():
+            if self.running():
+                return Server.from_instance(self.directory)
+            ensure_secrets(self.directory / "secrets")
+            if not (self.data / "PG_VERSION").exists():
+                self._initdb()
+            port = self._start_on_free_port()
+            return self._publish(port)
+
+    def stop(self, *, mode: str = "fast") -> bool:
+        """Stop the server; False where it was not running.
+
+        Args:
+            mode: pg_ctl's: "fast" ends sessions and shuts down cleanly, "immediate" crashes.
+        """
+        if not self.directory.exists():
+            return False
+        with self._locked():
+            (self.directory / SERVER_FILE).unlink(missing_ok=True)
+            if not self.running():
+                return False
+            self._pg_ctl("stop", "--mode", mode)
+            return True
+
+    def running(self) -> bool:
+        """Whether a server runs on this cluster."""
+        if not (self.data / "PG_VERSION").exists():
+            return False
+        return self._run("pg_ctl", "status", "--pgdata", self.data).returncode == 0
+
+    def remove(self) -> None:
+        """Stop the server and delete the instance with all of its data."""
+        self.stop(mode="immediate")
+        shutil.rmtree(self.directory, ignore_errors=False)
+
+    def _prepare_directory(self) -> None:
+        try:
+            self.directory.mkdir(parents=True, exist_ok=True, mode=0o755)
+        except OSError as error:
+            raise UsageError(
+                f"Cannot create {self.directory}: {error.strerror}.",
+                "Choose another folder with EMBEDDED_DIR.",
+            ) from error
+        if self.account.differs and not self.account.can_reach(self.directory):
+            raise UsageError(
+                f"The server runs as '{self.account.name}', who cannot enter {self.directory}.",
+                "Choose a folder under /var/lib or /var/tmp with EMBEDDED_DIR.",
+            )
+        self.data.mkdir(exist_ok=True, mode=0o700)
+        self.account.own(self.data)
+        self.log.touch(mode=0o600)
+        self.account.own(self.log)
+
+    def _initdb(self) -> None:
+        # initdb reads the password from a file that its own user can read.
+        with tempfile.NamedTemporaryFile("w", dir=self.directory, prefix=".initdb-") as file:
+            secret = secret_path(self.directory / "secrets", "postgres_password")
+            file.write(secret.read_text())
+            file.flush()
+            self.account.own(Path(file.name))
+            pwfile = f"--pwfile={file.name}"
+            result = self._run("initdb", *_INITDB_OPTIONS, pwfile, "--pgdata", self.data)
+        if result.returncode != 0:
+            # A half-made cluster would look like a finished one to the next start.
+            shutil.rmtree(self.data)
+            raise TargetError(
+                f"initdb failed: {result.stderr.strip()}",
+                f"Free some space, or choose another folder than {self.directory}.",
+            )
+
+    def _start_on_free_port(self) -> int:
+        # A port that is free now can be taken before PostgreSQL binds it: then the next one.
+        # The port of the last start comes first, so that clients find the server again.
+        for attempt in range(_START_ATTEMPTS):
+            port = self._last_port() if attempt == 0 else _free_port()
+            self.log.write_bytes(b"")
+            settings = {
+                "listen_addresses": _HOST,
+                "port": str(port),
+                # TCP alone: a socket's path is limited to 107 bytes, and ours can be longer.
+                "unix_socket_directories": "",
+                **self.options,
+            }
+            arguments = " ".join(f"-c {name}='{value}'" for name, value in settings.items())
+            result = self._pg_ctl("start", "--log", self.log, "--options", arguments, check=False)
+            if result.returncode == 0:
+                self._port_file.write_text(f"{port}\n")
+                return port
+            if "Address already in use" not in self._log_end():
+                break
+        raise TargetError(
+            f"The embedded PostgreSQL does not start:\n{self._log_end()}",
+            f"Its log is {self.log}.",
+        )
+
+    def _last_port(self) -> int:
+        return int(self._port_file.read_text()) if self._port_file.exists() else _free_port()
+
+    def _publish(self, port: int) -> Server:
+        server = Server(
+            host=_HOST,
+            port=port,
+            database=DATABASE_NAME,
+            sslmode="disable",
+            secrets_dir=self.directory / "secrets",
+        )
+        draft = self.directory / f".{SERVER_FILE}"
+        draft.write_text(json.dumps(server.model_dump(mode="json"), indent=2) + "\n")
+        draft.replace(self.directory / SERVER_FILE)
+        return server
+
+    def _pg_ctl(self, *arguments: object, check: bool = True) -> subprocess.CompletedProcess[str]:
+        result = self._run("pg_ctl", *arguments, "--pgdata", self.data, "--wait")
+        if check and result.returncode != 0:
+            raise TargetError(
+                f"pg_ctl failed: {result.stderr.strip() or self._log_end()}",
+                f"The server's log is {self.log}.",
+            )
+        return result
+
+    def _run(self, program: str, *arguments: object) -> subprocess.CompletedProcess[str]:
+        # Output goes to a file: the started server inherits it, and would hold a pipe open.
+        with tempfile.TemporaryFile("w+") as output:
+            result = subprocess.run(
+                [str(self._server_binaries() / program), *map(str, arguments)],
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                check=False,
+                **self.account.popen_arguments(),
+            )
+            output.seek(0)
+            return subprocess.CompletedProcess(result.args, result.returncode, "", output.read())
+
+    def _server_binaries(self) -> Path:
+        if self._binaries is None:
+            found = server_binaries()
+            reachable = self.account.can_reach(found / "postgres")
+            self._binaries = found if reachable else self._copied(found)
+        return self._binaries
+
+    def _copied(self, binaries: Path) -> Path:
+        """A copy of the installation inside the instance, for a user who cannot enter the venv."""
+        copy = self.directory / "postgresql"
+        if not copy.exists():
+            draft = self.directory / ".postgresql"
+            shutil.rmtree(draft, ignore_errors=True)
+            shutil.copytree(binaries.parent, draft, symlinks=True)
+            draft.chmod(0o755)
+            draft.rename(copy)
+        return copy / "bin"
+
+    def _log_end(self) -> str:
+        return "\n".join(self.log.read_text(errors="replace").splitlines()[-15:])
+
+    @contextmanager
+    def _locked(self) -> Iterator[None]:
+        """Starts and stops of one instance happen one after the other."""
+        with (self.directory / ".lock").open("w") as file:
+            fcntl.flock(file, fcntl.LOCK_EX)
+            yield
+
+
+@contextmanager
+def temporary_server(*, options: dict[str, str] | None = None) -> Iterator[Server]:
+    """A running server with sql/ applied, deleted with all of its data at the end."""
+    directory = Path(tempfile.mkdtemp(prefix="atlas-postgres-"))
+    directory.chmod(0o755)
+    instance = EmbeddedServer(directory, options=options)
+    try:
+        server = instance.start()
+        apply_schema(server)
+        yield server
+    finally:
+        instance.remove()
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind((_HOST, 0))
+        port: int = probe.getsockname()[1]
+        return port

@@ -1,0 +1,58 @@
+"""Fixtures: a real PostgreSQL 17 for the session, a fresh database of it for each test."""
+
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from psycopg import sql
+
+from database.connect import connect
+from database.embedded.server import temporary_server
+from database.settings import Server
+
+SHARED = Path(__file__).resolve().parents[2] / "shared"
+
+
+@pytest.fixture(scope="session")
+def cluster() -> Iterator[Server]:
+    """A running PostgreSQL 17 with sql/ applied to its database. Do not write to that one."""
+    # fsync is for power cuts; the tests' own crashes are of processes.
+    with temporary_server(options={"fsync": "off", "max_connections": "200"}) as server:
+        yield server
+
+
+@pytest.fixture
+def database(cluster: Server) -> Iterator[Server]:
+    """A fresh copy of the database that sql/ describes, dropped after the test."""
+    name = f"test_{uuid.uuid4().hex[:12]}"
+    admin = cluster.with_database("postgres")
+    with connect(admin, "postgres", autocommit=True) as connection:
+        connection.execute(
+            sql.SQL("create database {} template {}").format(
+                sql.Identifier(name), sql.Identifier(cluster.database)
+            )
+        )
+        # A copy does not inherit the privileges on the database itself.
+        for role in ("atlas", "migrator", "mcp_read", "mcp_write", "mcp_heal"):
+            connection.execute(
+                sql.SQL("grant connect on database {} to {}").format(
+                    sql.Identifier(name), sql.Identifier(role)
+                )
+            )
+    yield cluster.with_database(name)
+    with connect(admin, "postgres", autocommit=True) as connection:
+        connection.execute(sql.SQL("drop database {} with (force)").format(sql.Identifier(name)))
+
+
+@pytest.fixture(scope="session")
+def shared() -> Path:
+    """The folder of real databases and attack lists beside a development checkout."""
+    if not SHARED.is_dir():
+        pytest.skip("the folder with real databases is not beside this checkout")
+    return SHARED
+
+
+@pytest.fixture(scope="session")
+def anyio_backend() -> str:
+    return "asyncio"
