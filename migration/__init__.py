@@ -1,0 +1,1 @@
+"""SQLite → PostgreSQL: snapshot, profile, plan, load, constraints, verify, report."""

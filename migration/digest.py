@@ -1,0 +1,89 @@
+"""A table's content as 4096 buckets of row digests, equal on both sides or not.
+
+A row falls into a bucket by its own digest, so no key and no order is needed: tables without a
+key are compared as multisets. A row that differs leaves a trace in two buckets at most, and only
+the rows of such buckets are looked at one by one.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import psycopg
+from psycopg import sql
+
+from migration.canonical import field_of, row_digest, sql_digest
+from migration.plan import Plan, TablePlan
+from migration.rows import RefusedRow, RowConverter
+from migration.source import read_rows
+
+_BUCKET_BITS = 12
+
+
+@dataclass
+class TableDigest:
+    """Rows and digest sums by bucket. Sums count duplicates, and rows can be taken out again."""
+
+    buckets: dict[int, tuple[int, int]] = field(default_factory=dict)
+
+    @property
+    def rows(self) -> int:
+        """How many rows are in it."""
+        return sum(count for count, _ in self.buckets.values())
+
+    def add(self, digest: bytes, *, times: int = 1) -> None:
+        """Put a row in (or, with times=-1, take it out)."""
+        bucket = bucket_of(digest)
+        count, total = self.buckets.get(bucket, (0, 0))
+        high = int.from_bytes(digest[:8], "big", signed=True)
+        self.buckets[bucket] = (count + times, total + times * high)
+
+    def differing(self, other: "TableDigest") -> list[int]:
+        """The buckets that are not equal in both."""
+        empty = (0, 0)
+        return sorted(
+            bucket
+            for bucket in self.buckets.keys() | other.buckets.keys()
+            if self.buckets.get(bucket, empty) != other.buckets.get(bucket, empty)
+        )
+
+    def summary(self) -> str:
+        """64 bits over all buckets, for reports: equal content gives equal text."""
+        total = sum(high for _, high in self.buckets.values())
+        return f"{total % 2**64:016x}"
+
+
+def bucket_of(digest: bytes) -> int:
+    """The bucket of a row: 12 bits that the sum does not use."""
+    return int.from_bytes(digest[8:10], "big") >> (16 - _BUCKET_BITS)
+
+
+def source_digest(snapshot: Path, table: TablePlan) -> TableDigest:
+    """The digest of every source row that can be converted at all."""
+    result = TableDigest()
+    converter = RowConverter(table)
+    fields = [field_of(column) for column in table.columns]
+    for row in read_rows(snapshot, table.table):
+        converted = converter.convert(row)
+        if not isinstance(converted, RefusedRow):
+            result.add(row_digest(fields, converted))
+    return result
+
+
+def source_digests(snapshot: Path, plan: Plan) -> dict[str, TableDigest]:
+    """All tables of the source by target name. Runs in a process of its own beside the load."""
+    return {table.target: source_digest(snapshot, table) for table in plan.tables}
+
+
+def target_digest(
+    connection: psycopg.Connection[tuple[object, ...]], schema: str, table: TablePlan
+) -> TableDigest:
+    """The digest of every row of the target table, computed by PostgreSQL."""
+    relation = sql.Identifier(schema, table.target)
+    query = sql.SQL(
+        "select ('x' || substr(digest, 17, 3))::bit(12)::int as bucket, count(*),"
+        " sum(('x' || left(digest, 16))::bit(64)::bigint)"
+        " from {digests} as digests group by bucket"
+    ).format(digests=sql_digest(table.columns, relation))
+    rows: Iterable[tuple[int, int, int]] = connection.execute(query).fetchall()  # type: ignore[assignment]
+    return TableDigest({bucket: (count, int(total)) for bucket, count, total in rows})

@@ -1,0 +1,130 @@
+"""What the values really are, per column: counted by SQLite itself, in one pass over each table."""
+
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+
+from pydantic import BaseModel, ConfigDict
+
+from migration.schema import LeftOut, Table, quote_name, read_schema
+from migration.source import open_source
+
+# SQLite allows 2000 columns in a result; a wide table is profiled in several passes.
+_COLUMNS_PER_PASS = 100
+
+# The exact forms that PostgreSQL reads as SQLite's users mean them.
+_DATE = "[0-9][0-9][0-9][0-9]-[01][0-9]-[0-3][0-9]"
+_TIME = "[0-2][0-9]:[0-5][0-9]:[0-5][0-9]"
+
+
+class ColumnProfile(BaseModel):
+    """Facts about a column's values; every count is a number of rows."""
+
+    model_config = ConfigDict(frozen=True)
+
+    nulls: int
+    integers: int
+    reals: int
+    texts: int
+    blobs: int
+    smallest: int | None
+    largest: int | None
+    #: Bytes of the longest text or blob.
+    longest: int
+    with_nul: int
+    dates: int
+    timestamps: int
+    json_documents: int
+    #: Reals that are whole numbers, which an integer column can take.
+    whole_reals: int
+
+    @property
+    def values(self) -> int:
+        """Rows that are not NULL."""
+        return self.integers + self.reals + self.texts + self.blobs
+
+
+class TableProfile(BaseModel):
+    """A table's row count and its columns' facts, in the order of the columns."""
+
+    model_config = ConfigDict(frozen=True)
+
+    table: Table
+    rows: int
+    columns: tuple[ColumnProfile, ...]
+
+
+class Profile(BaseModel):
+    """The whole source."""
+
+    model_config = ConfigDict(frozen=True)
+
+    tables: tuple[TableProfile, ...]
+    left_out: tuple[LeftOut, ...]
+
+
+def profile_source(path: Path) -> Profile:
+    """Profile a snapshot.
+
+    Raises:
+        SourceError: it cannot be opened.
+    """
+    with closing(open_source(path, immutable=True)) as connection:
+        tables, left_out = read_schema(connection)
+        profiles = []
+        for table in tables:
+            try:
+                profiles.append(_profile_table(connection, table))
+            except sqlite3.OperationalError as error:
+                if not table.virtual:
+                    raise
+                left_out.append(LeftOut(kind="virtual table", name=table.name, why=str(error)))
+        return Profile(tables=tuple(profiles), left_out=tuple(left_out))
+
+
+def _profile_table(connection: sqlite3.Connection, table: Table) -> TableProfile:
+    name = quote_name(table.name)
+    rows: int = connection.execute(f"select count(*) from {name}").fetchone()[0]  # noqa: S608
+    facts: list[ColumnProfile] = []
+    for start in range(0, len(table.columns), _COLUMNS_PER_PASS):
+        columns = table.columns[start : start + _COLUMNS_PER_PASS]
+        expressions = [_expressions(quote_name(column.name)) for column in columns]
+        text = ", ".join(part for parts in expressions for part in parts.values())
+        values = connection.execute(f"select {text} from {name}").fetchone()  # noqa: S608
+        width = len(expressions[0])
+        for position, parts in enumerate(expressions):
+            found = values[position * width : (position + 1) * width]
+            facts.append(
+                ColumnProfile(
+                    **{
+                        key: value if key in ("smallest", "largest") else value or 0
+                        for key, value in zip(parts, found, strict=True)
+                    }
+                )
+            )
+    return TableProfile(table=table, rows=rows, columns=tuple(facts))
+
+
+def _expressions(column: str) -> dict[str, str]:
+    """SQLite's aggregate for each field of ColumnProfile."""
+    kind = f"typeof({column})"
+    text = f"{kind} = 'text'"
+    return {
+        "nulls": f"sum({column} is null)",
+        "integers": f"sum({kind} = 'integer')",
+        "reals": f"sum({kind} = 'real')",
+        "texts": f"sum({text})",
+        "blobs": f"sum({kind} = 'blob')",
+        "smallest": f"min(case {kind} when 'integer' then {column} end)",
+        "largest": f"max(case {kind} when 'integer' then {column} end)",
+        "longest": f"max(case when {kind} in ('text', 'blob') then octet_length({column}) end)"
+        if sqlite3.sqlite_version_info >= (3, 43)
+        else f"max(case when {kind} in ('text', 'blob') then length(cast({column} as blob)) end)",
+        "with_nul": f"sum({text} and instr(cast({column} as blob), x'00') > 0)",
+        "dates": f"sum({text} and {column} glob '{_DATE}')",
+        "timestamps": f"sum({text} and length({column}) in (19, 23, 26)"
+        f" and ({column} glob '{_DATE} {_TIME}' or {column} glob '{_DATE} {_TIME}.[0-9]*'))",
+        "json_documents": f"sum({text} and substr({column}, 1, 1) in ('{{', '[')"
+        f" and json_valid({column}))",
+        "whole_reals": f"sum({kind} = 'real' and {column} = cast({column} as integer))",
+    }

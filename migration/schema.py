@@ -1,0 +1,224 @@
+"""What the SQLite file declares: tables, columns, keys, indexes, and what else is in it."""
+
+import re
+import sqlite3
+from functools import cached_property
+
+from pydantic import BaseModel, ConfigDict
+
+_ROWID_NAMES = ("rowid", "_rowid_", "oid")
+
+
+class Column(BaseModel):
+    """A column as declared. `declared` is the type's text, which SQLite hardly enforces."""
+
+    model_config = ConfigDict(frozen=True)
+
+    name: str
+    declared: str
+    not_null: bool
+    default: str | None
+    generated: bool
+
+
+class ForeignKey(BaseModel):
+    """A foreign key; `references` is empty where it means the parent's primary key."""
+
+    model_config = ConfigDict(frozen=True)
+
+    columns: tuple[str, ...]
+    parent: str
+    references: tuple[str, ...]
+    on_update: str
+    on_delete: str
+
+
+class Index(BaseModel):
+    """An index; `columns` holds None for an expression."""
+
+    model_config = ConfigDict(frozen=True)
+
+    name: str
+    columns: tuple[str | None, ...]
+    unique: bool
+    partial: bool
+    #: 'c' made by CREATE INDEX, 'u' by a UNIQUE constraint, 'pk' by the primary key.
+    origin: str
+    collations: tuple[str, ...]
+
+
+class Table(BaseModel):
+    """A table (or a readable virtual table) of the source."""
+
+    model_config = ConfigDict(frozen=True)
+
+    name: str
+    columns: tuple[Column, ...]
+    primary_key: tuple[str, ...]
+    #: The column that is the rowid itself (INTEGER PRIMARY KEY), if any.
+    rowid_alias: str | None
+    without_rowid: bool
+    virtual: bool
+    foreign_keys: tuple[ForeignKey, ...] = ()
+    indexes: tuple[Index, ...] = ()
+    #: The AUTOINCREMENT high-water mark of sqlite_sequence, if there is one.
+    high_water_mark: int | None = None
+    has_checks: bool = False
+
+    @cached_property
+    def key_names(self) -> tuple[str, ...]:
+        """What identifies a row in reports and in quarantine; empty where nothing does."""
+        if self.without_rowid:
+            return self.primary_key
+        if self.rowid_alias:
+            return (self.rowid_alias,)
+        taken = {column.name.lower() for column in self.columns}
+        return next(((name,) for name in _ROWID_NAMES if name not in taken), ())
+
+    @cached_property
+    def key_expressions(self) -> tuple[str, ...]:
+        """`key_names`, quoted for SQLite where they are columns."""
+        return tuple(
+            name if name in _ROWID_NAMES and name != self.rowid_alias else quote_name(name)
+            for name in self.key_names
+        )
+
+
+class LeftOut(BaseModel):
+    """Something of the source that does not arrive as such, and why."""
+
+    model_config = ConfigDict(frozen=True)
+
+    kind: str
+    name: str
+    why: str
+
+
+def quote_name(name: str) -> str:
+    """An identifier as SQLite and PostgreSQL both read it."""
+    return '"' + name.replace('"', '""') + '"'
+
+
+def read_schema(connection: sqlite3.Connection) -> tuple[list[Table], list[LeftOut]]:
+    """Every table of the file in name order, and every object that is no table."""
+    tables, left_out = [], []
+    marks = _high_water_marks(connection)
+    listed = connection.execute("pragma table_list").fetchall()
+    definitions = dict(
+        connection.execute("select name, sql from sqlite_master where type = 'table'").fetchall()
+    )
+    for schema, name, kind, _, without_rowid, _strict in sorted(listed, key=lambda row: row[1]):
+        if schema != "main" or name.startswith("sqlite_"):
+            continue
+        if kind == "view":
+            left_out.append(LeftOut(kind="view", name=name, why="views are not translated yet"))
+        elif kind == "shadow":
+            why = "internal storage of a virtual table, whose own rows are carried"
+            left_out.append(LeftOut(kind="shadow table", name=name, why=why))
+        else:
+            try:
+                table = _read_table(connection, name, definitions.get(name) or "")
+            except sqlite3.OperationalError as error:
+                left_out.append(LeftOut(kind="virtual table", name=name, why=str(error)))
+                continue
+            tables.append(
+                table.model_copy(
+                    update={
+                        "without_rowid": bool(without_rowid),
+                        "virtual": kind == "virtual",
+                        "high_water_mark": marks.get(name),
+                    }
+                )
+            )
+    for name, parent in connection.execute(
+        "select name, tbl_name from sqlite_master where type = 'trigger' order by name"
+    ):
+        why = f"triggers are not translated (it is on {parent})"
+        left_out.append(LeftOut(kind="trigger", name=name, why=why))
+    return tables, left_out
+
+
+def _read_table(connection: sqlite3.Connection, name: str, definition: str) -> Table:
+    columns, key = [], []
+    for _, column, declared, not_null, default, position, hidden in connection.execute(
+        "select * from pragma_table_xinfo(?)", [name]
+    ).fetchall():
+        if hidden == 1:
+            continue  # a hidden column of a virtual table is an argument, not data
+        columns.append(
+            Column(
+                name=column,
+                declared=(declared or "").upper(),
+                not_null=bool(not_null),
+                default=default,
+                generated=hidden in (2, 3),
+            )
+        )
+        if position:
+            key.append((position, column, (declared or "").upper()))
+    key.sort()
+    # Only the exact word INTEGER makes the column the rowid itself.
+    alias = key[0][1] if len(key) == 1 and key[0][2] == "INTEGER" else None
+    connection.execute(f"select * from {quote_name(name)} limit 0")  # noqa: S608 (module missing?)
+    return Table(
+        name=name,
+        columns=tuple(columns),
+        primary_key=tuple(column for _, column, _ in key),
+        rowid_alias=alias,
+        without_rowid=False,
+        virtual=False,
+        foreign_keys=_read_foreign_keys(connection, name),
+        indexes=_read_indexes(connection, name),
+        has_checks=re.search(r"\bcheck\s*\(", definition, re.IGNORECASE) is not None,
+    )
+
+
+def _read_foreign_keys(connection: sqlite3.Connection, name: str) -> tuple[ForeignKey, ...]:
+    grouped: dict[int, list[tuple[str, ...]]] = {}
+    for number, _, *parts in connection.execute(
+        'select id, seq, "table", "from", "to", on_update, on_delete '
+        "from pragma_foreign_key_list(?) order by id desc, seq",
+        [name],
+    ):
+        grouped.setdefault(number, []).append(tuple(parts))
+    return tuple(
+        ForeignKey(
+            columns=tuple(part[1] for part in parts),
+            parent=parts[0][0],
+            references=tuple(part[2] for part in parts if part[2]),
+            on_update=parts[0][3],
+            on_delete=parts[0][4],
+        )
+        for parts in grouped.values()
+    )
+
+
+def _read_indexes(connection: sqlite3.Connection, name: str) -> tuple[Index, ...]:
+    indexes = []
+    for index, unique, origin, partial in connection.execute(
+        'select name, "unique", origin, partial from pragma_index_list(?) order by name', [name]
+    ).fetchall():
+        parts = connection.execute(
+            "select name, coll from pragma_index_xinfo(?) where key order by seqno", [index]
+        ).fetchall()
+        indexes.append(
+            Index(
+                name=index,
+                columns=tuple(part[0] for part in parts),
+                unique=bool(unique),
+                partial=bool(partial),
+                origin=origin,
+                collations=tuple(part[1] for part in parts),
+            )
+        )
+    return tuple(indexes)
+
+
+def _high_water_marks(connection: sqlite3.Connection) -> dict[str, int]:
+    exists = connection.execute(
+        "select count(*) from sqlite_master where name = 'sqlite_sequence'"
+    ).fetchone()[0]
+    if not exists:
+        return {}
+    rows = connection.execute("select name, seq from sqlite_sequence")
+    return {name: seq for name, seq in rows if isinstance(seq, int)}

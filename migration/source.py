@@ -1,0 +1,145 @@
+"""The SQLite file: is it one, can it be read, and its rows. The source is only ever read."""
+
+import os
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import quote
+
+from database.errors import SourceError
+from migration.schema import Table, quote_name
+
+_MAGIC = b"SQLite format 3\x00"
+
+#: A value as SQLite stores it: its storage class is the Python type.
+Value = int | float | str | bytes | None
+
+
+@dataclass(frozen=True)
+class Row:
+    """One row of the source: its position in reading order, its key, its values."""
+
+    position: int
+    key: tuple[Value, ...]
+    values: tuple[Value, ...]
+
+
+def find_source(path: Path) -> Path | None:
+    """The database file meant by `path`: the file itself, or the one inside a folder.
+
+    A folder with no database gives None; `atlastrinity.db` is preferred where there are more.
+
+    Raises:
+        SourceError: there is no such path, or a folder holds several databases.
+    """
+    if not path.exists():
+        raise SourceError(f"There is no file {path}.", "Check the path of the SQLite database.")
+    if not path.is_dir():
+        return path
+    found = sorted(entry for entry in path.iterdir() if entry.is_file() and _has_magic(entry))
+    preferred = [entry for entry in found if entry.name == "atlastrinity.db"] or found
+    if len(preferred) > 1:
+        names = ", ".join(entry.name for entry in preferred)
+        raise SourceError(
+            f"{path} holds several SQLite databases: {names}.",
+            "Name the one to migrate with SQLITE_PATH.",
+        )
+    return preferred[0] if preferred else None
+
+
+def check_source(path: Path) -> None:
+    """Raise a SourceError that says what is wrong, where `path` is no readable SQLite database."""
+    try:
+        with path.open("rb") as file:
+            head = file.read(100)
+    except OSError as error:
+        raise SourceError(
+            f"Cannot read {path}: {error.strerror}.", "Check the path and its permissions."
+        ) from error
+    if not head:
+        raise SourceError(f"{path} is empty.", "Name the database file that the platform writes.")
+    if not head.startswith(_MAGIC):
+        raise SourceError(
+            f"{path} is not a SQLite database (or it is encrypted).",
+            "Name an unencrypted SQLite 3 file; decrypt an encrypted one with its own tool first.",
+        )
+
+
+def open_source(path: Path, *, immutable: bool = False) -> sqlite3.Connection:
+    """A read-only connection.
+
+    Args:
+        path: an existing SQLite file.
+        immutable: nobody writes to the file (a snapshot): read it without any locks.
+
+    Raises:
+        SourceError: SQLite cannot read it.
+    """
+    options = "mode=ro&immutable=1" if immutable else "mode=ro"
+    uri = f"file:{quote(os.fspath(path.absolute()))}?{options}"
+    try:
+        connection = sqlite3.connect(uri, uri=True, isolation_level=None)
+        connection.execute("select count(*) from sqlite_master").fetchone()
+    except sqlite3.Error as error:
+        raise SourceError(
+            f"SQLite cannot read {path}: {error}.",
+            "Check the file with 'PRAGMA integrity_check', and that its folder can be read.",
+        ) from error
+    return connection
+
+
+def read_rows(path: Path, table: Table, *, start: int = 0) -> Iterator[Row]:
+    """All rows of a table of the snapshot, always in the same order.
+
+    Text that is not UTF-8 arrives with its bad bytes as surrogate escapes, so nothing is lost.
+
+    Args:
+        path: the snapshot.
+        table: which table.
+        start: skip this many rows.
+
+    Raises:
+        SourceError: SQLite cannot read a page of the table.
+    """
+    columns = ", ".join(quote_name(column.name) for column in table.columns)
+    key = ", ".join(table.key_expressions)
+    text = f"select {key + ', ' if key else ''}{columns} from {quote_name(table.name)}"  # noqa: S608
+    if table.key_expressions:
+        text += f" order by {key}"
+    width = len(table.key_expressions)
+    position = start
+    with closing(open_source(path, immutable=True)) as connection:
+        while True:
+            try:
+                cursor = connection.execute(f"{text} limit -1 offset {position}")
+                for values in cursor:
+                    yield Row(position, values[:width], values[width:])
+                    position += 1
+            except sqlite3.OperationalError as error:
+                # The driver decodes in C and stops at the first bad byte: from that row on,
+                # the slower factory reads what is there.
+                if "decode" not in str(error) or connection.text_factory is not str:
+                    raise _unreadable(table, position, error) from error
+                connection.text_factory = _lenient_text
+            except sqlite3.Error as error:
+                raise _unreadable(table, position, error) from error
+            else:
+                return
+
+
+def _unreadable(table: Table, position: int, error: sqlite3.Error) -> SourceError:
+    return SourceError(
+        f"Row {position + 1} of table {table.name} cannot be read: {error}.",
+        "The file is damaged: recover it with SQLite's '.recover' and migrate the result.",
+    )
+
+
+def _lenient_text(raw: bytes) -> str:
+    return raw.decode("utf-8", "surrogateescape")
+
+
+def _has_magic(path: Path) -> bool:
+    with path.open("rb") as file:
+        return file.read(len(_MAGIC)) == _MAGIC

@@ -1,0 +1,22 @@
+-- The indexes of the loaded tables that no constraint owns.
+select
+    t.relname as table_name,
+    i.relname as name,
+    pg_get_indexdef(x.indexrelid) as definition,
+    x.indisunique as is_unique,
+    coalesce(array(
+        select a.attname::text
+        from unnest(x.indkey::int2 []) with ordinality as k (attnum, position)
+        inner join pg_catalog.pg_attribute as a on x.indrelid = a.attrelid and k.attnum = a.attnum
+        order by k.position
+    ), '{}') as columns
+from pg_catalog.pg_index as x
+inner join pg_catalog.pg_class as i on x.indexrelid = i.oid
+inner join pg_catalog.pg_class as t on x.indrelid = t.oid
+where
+    t.relnamespace = %(schema)s::regnamespace
+    and t.relname = any(%(tables)s)
+    and not exists (
+        select from pg_catalog.pg_constraint as c where c.conindid = x.indexrelid
+    )
+order by t.relname, i.relname

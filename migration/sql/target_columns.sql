@@ -1,0 +1,16 @@
+-- The tables that the target has, with what a plan needs to know of their columns.
+select
+    c.relname as table_name,
+    a.attname as column_name,
+    format_type(a.atttypid, null) as pg_type,
+    a.attnotnull as not_null,
+    a.atthasdef or a.attidentity <> '' as has_default,
+    a.attgenerated <> '' as generated
+from pg_catalog.pg_class as c
+inner join pg_catalog.pg_attribute as a on c.oid = a.attrelid
+where
+    c.relnamespace = %(schema)s::regnamespace
+    and c.relkind in ('r', 'p')
+    and a.attnum > 0
+    and not a.attisdropped
+order by c.relname, a.attnum
