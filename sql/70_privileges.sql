@@ -1,0 +1,47 @@
+-- Who may do what: the whole matrix, one row per right.
+--
+-- What is not here, is not granted: neither to these roles nor to PUBLIC. The owner needs no row
+-- for its own objects. The rights on tables and sequences of public are default privileges of
+-- atlas_owner too, so that a table that a migration creates tomorrow has them from the start;
+-- and every table that turns up in public (dataset_*) is handed to atlas_owner at the next load.
+
+create table declared.privilege (
+    kind text not null,
+    schema text,
+    -- NULL: every object of the kind in the schema.
+    name text,
+    role text not null,
+    rights text[] not null
+);
+
+insert into declared.privilege (kind, schema, name, role, rights) values
+('database', null, null, 'atlas', '{CONNECT}'),
+('database', null, null, 'migrator', '{CONNECT}'),
+('database', null, null, 'mcp_read', '{CONNECT}'),
+('database', null, null, 'mcp_write', '{CONNECT}'),
+('database', null, null, 'mcp_heal', '{CONNECT}'),
+-- A migration may sort and stage in temporary tables, once it has become the owner.
+('database', null, null, 'atlas_owner', '{TEMPORARY}'),
+
+('schema', 'public', null, 'atlas_owner', '{USAGE,CREATE}'),
+('schema', 'public', null, 'atlas', '{USAGE}'),
+('schema', 'public', null, 'mcp_read', '{USAGE}'),
+('schema', 'public', null, 'mcp_write', '{USAGE}'),
+('schema', 'public', null, 'mcp_heal', '{USAGE}'),
+('table', 'public', null, 'atlas', '{SELECT,INSERT,UPDATE,DELETE}'),
+('table', 'public', null, 'mcp_read', '{SELECT}'),
+('table', 'public', null, 'mcp_write', '{SELECT,INSERT,UPDATE,DELETE}'),
+-- mcp_heal has no rights on rows of its own; it inherits the owner's (10_roles.sql).
+('sequence', 'public', null, 'atlas', '{USAGE,SELECT}'),
+
+('schema', 'app', null, 'mcp_read', '{USAGE}'),
+('schema', 'app', null, 'mcp_write', '{USAGE}'),
+('schema', 'app', null, 'mcp_heal', '{USAGE}'),
+('function', 'app', null, 'mcp_read', '{EXECUTE}'),
+('function', 'app', null, 'mcp_write', '{EXECUTE}'),
+('function', 'app', null, 'mcp_heal', '{EXECUTE}'),
+
+-- Agents may look at what a migration could not load; nobody but the migration writes there.
+('schema', 'migration', null, 'mcp_read', '{USAGE}'),
+('table', 'migration', 'run', 'mcp_read', '{SELECT}'),
+('table', 'migration', 'quarantine', 'mcp_read', '{SELECT}');

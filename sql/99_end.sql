@@ -1,0 +1,8 @@
+-- The scratch schemas go before the commit: no other session ever sees them.
+
+drop schema declared cascade;
+drop schema declared_public cascade;
+drop schema declared_migration cascade;
+drop schema declared_app cascade;
+
+commit;

@@ -1,0 +1,47 @@
+-- Brings the database that psql is connected to to the state that this folder declares.
+--
+--   psql -X -q -v ON_ERROR_STOP=1 -f sql/load.sql
+--
+-- Why in this way: a schema that is only ever *created* drifts. Here the numbered files say, in
+-- plain CREATE statements and tables of data, what shall be; they are run in scratch schemas
+-- (declared, declared_*) that nobody else ever sees. The views of differences/ compare that with
+-- what is and yield statements; \gexec runs them. Nothing different, nothing run: no lock, no
+-- changed catalogue row, no output. All of it is one transaction: an error leaves what was.
+--
+-- Structure (tables, columns, constraints, indexes) is added and widened, never taken away.
+-- Security (roles, privileges, policies, owners) ends exactly as declared, for the roles named
+-- in 10_roles.sql and for PUBLIC. Passwords are set elsewhere, never in SQL text.
+--
+-- Run it as a superuser, or as a managed PostgreSQL's administrator: one who owns the database
+-- and has CREATEROLE.
+
+\set ON_ERROR_STOP on
+\set QUIET on
+
+\ir 00_begin.sql
+
+\ir 10_roles.sql
+\ir 15_schemas.sql
+\ir differences/foundation.sql
+select statement from declared.foundation_difference
+order by step, statement \gexec
+
+\ir 20_tables.sql
+\ir 25_backfills.sql
+\ir 30_indexes.sql
+\ir 40_foreign_keys.sql
+\ir 50_functions.sql
+\ir differences/structure.sql
+select statement from declared.structure_difference
+order by step, statement \gexec
+
+\ir 60_policies.sql
+\ir 70_privileges.sql
+\ir differences/privileges.sql
+\ir differences/policies.sql
+select statement from declared.privilege_difference
+order by step, statement \gexec
+select statement from declared.policy_difference
+order by step, statement \gexec
+
+\ir 99_end.sql
