@@ -42,9 +42,12 @@ def field_of(column: ColumnPlan) -> Field:
     return _FIELDS.get(column.pg_type, _text)
 
 
-def canonical_value(column: ColumnPlan, value: Converted) -> str:
-    """A converted value as the target's canonical SQL expression shows it, for people."""
-    return "NULL" if value is None else field_of(column)(value).decode(errors="replace")
+def canonical_value(column: ColumnPlan, value: Converted) -> str | None:
+    """A converted value as `sql_field` gives it: equal text, equal value."""
+    if value is None:
+        return None
+    field = field_of(column)(value).decode("utf-8", "replace")
+    return field if column.pg_type in _SQL_FIELDS else field.partition(":")[2]
 
 
 def sql_field(column: ColumnPlan) -> sql.Composable:

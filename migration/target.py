@@ -51,6 +51,12 @@ def read_target(connection: Connection) -> dict[str, tuple[TargetColumn, ...]]:
     return {name: tuple(columns) for name, columns in tables.items()}
 
 
+def server_version(connection: Connection) -> str:
+    """The server's version as it calls itself."""
+    row = connection.execute("select current_setting('server_version')").fetchone()
+    return str(row[0]) if row else ""
+
+
 def rows_in_target(connection: Connection, plan: Plan) -> dict[str, int]:
     """Rows that are already in the tables that would be loaded; empty tables are left out."""
     found = {}

@@ -1,5 +1,5 @@
 """Two engines behind one interface; neither is trusted, the verification is."""
 
-from migration.load.engine import Engine, LoadedTable, Progress, make_engine
+from migration.load.engine import Engine, EngineName, LoadedTable, Progress, make_engine
 
-__all__ = ["Engine", "LoadedTable", "Progress", "make_engine"]
+__all__ = ["Engine", "EngineName", "LoadedTable", "Progress", "make_engine"]

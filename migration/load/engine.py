@@ -24,6 +24,8 @@ class LoadedTable:
 
     table: TablePlan
     rows: int = 0
+    #: Bytes that the table takes in the target, without indexes.
+    bytes: int = 0
     refused: list[RefusedRow] = field(default_factory=list)
     seconds: float = 0.0
 

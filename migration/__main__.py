@@ -1,0 +1,142 @@
+"""`python -m migration`: the verbs of the flow. `docker compose run --rm migrate` is the same."""
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from database import cli
+from database.errors import VerificationError
+from database.settings import Server
+from migration import show
+from migration.load import EngineName
+from migration.plan import make_plan
+from migration.profile import Profile, profile_source
+from migration.progress import Steps
+from migration.reverify import verify_last_run
+from migration.run import Options, migrate
+from migration.settings import MigrationSettings
+from migration.snapshot import take_snapshot
+from migration.source import check_source, find_source
+from migration.statements import fetch
+from migration.target import open_target, read_target
+
+app = cli.application("Move a SQLite database into PostgreSQL, and prove that nothing was lost.")
+out = Console(highlight=False, soft_wrap=True)
+
+Source = Annotated[
+    Path | None,
+    typer.Argument(help="SQLite file, or a folder that holds one (default: SQLITE_PATH)."),
+]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON for machines.")]
+
+
+@app.command()
+def profile(source: Source = None, *, as_json: Json = False) -> None:
+    """Say what the values of the source really are, column by column."""
+    facts = _profile(source)
+    if facts is None:
+        return
+    if as_json:
+        out.print_json(facts.model_dump_json())
+    else:
+        show.profile(out, facts)
+
+
+@app.command()
+def plan(source: Source = None, *, as_json: Json = False) -> None:
+    """Say what would become of every table and column; changes nothing."""
+    facts = _profile(source)
+    if facts is None:
+        return
+    with open_target(Server.discover()) as connection:
+        decided = make_plan(facts, read_target(connection))
+    if as_json:
+        out.print_json(decided.model_dump_json())
+    else:
+        show.plan(out, decided)
+
+
+@app.command()
+def run(
+    source: Source = None,
+    *,
+    engine: Annotated[
+        EngineName | None, typer.Option(help="How rows are loaded (default: MIGRATION_ENGINE).")
+    ] = None,
+    quarantine: Annotated[
+        bool, typer.Option("--quarantine", help="Keep refused rows aside instead of stopping.")
+    ] = False,
+    as_json: Json = False,
+) -> None:
+    """Snapshot, profile, plan, load, verify, report: all or nothing."""
+    settings = MigrationSettings()
+    path = find_source(source or settings.sqlite_path)
+    if path is None:
+        out.print(f"nothing to migrate: there is no SQLite database in {settings.sqlite_path}")
+        return
+    check_source(path)
+    options = Options(
+        source=path,
+        work=settings.migration_dir.absolute(),
+        engine=engine or settings.migration_engine,
+        quarantine=quarantine,
+    )
+    result = migrate(Server.discover(), options, Steps(Console(stderr=True, highlight=False)))
+    if as_json:
+        out.print_json(json.dumps(result.report.data))
+    else:
+        show.outcome(out, result)
+    if result.error:
+        raise result.error
+
+
+@app.command()
+def verify() -> None:
+    """Compare the last run's snapshot with the target again, value by value."""
+    work = MigrationSettings().migration_dir.absolute()
+    steps = Steps(Console(stderr=True, highlight=False))
+    tables = verify_last_run(Server.discover(), work, steps)
+    show.verification(out, tables)
+    differing = [entry.table.target for entry in tables if not entry.verified]
+    if differing:
+        raise VerificationError(
+            f"Source and target differ in {', '.join(differing)}.",
+            "Rows that the platform wrote since the migration differ too: verify before it starts.",
+        )
+
+
+@app.command()
+def status() -> None:
+    """Say what was migrated into the target last."""
+    server = Server.discover()
+    with open_target(server) as connection:
+        runs = fetch(connection, "last_run")
+    if not runs:
+        out.print(f"nothing was migrated into {server} yet")
+        return
+    last = runs[0]
+    out.print(
+        f"run {last['id']}: {last['source_name']} (sha256 {last['source_sha256'][:12]}…) "
+        f"{last['status']} at {last['finished_at']:%Y-%m-%d %H:%M:%S %Z}, {last['engine']} engine"
+    )
+
+
+def _profile(source: Path | None) -> Profile | None:
+    settings = MigrationSettings()
+    path = find_source(source or settings.sqlite_path)
+    if path is None:
+        out.print(f"there is no SQLite database in {settings.sqlite_path}")
+        return None
+    return profile_source(take_snapshot(path, settings.migration_dir.absolute()).path)
+
+
+def main() -> None:
+    """The console command."""
+    cli.run(app)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,335 @@
+"""Constraints and indexes: taken down before the load, put back after it, from the catalogue.
+
+A constraint that does not hold names its rows: they leave the table and go to quarantine, and
+the constraint is tried again. It all happens inside the caller's transaction.
+"""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import psycopg
+from psycopg import sql
+
+from migration.canonical import field_of, row_digest, sql_digest
+from migration.plan import ForeignKeyPlan, Plan, TablePlan
+from migration.rows import RefusedRow, RowConverter
+from migration.schema import LeftOut
+from migration.source import Row, read_rows
+from migration.statements import Connection, fetch, trusted
+from migration.target import SCHEMA, identifier
+
+_ACTIONS = {
+    "NO ACTION": sql.SQL("no action"),
+    "RESTRICT": sql.SQL("restrict"),
+    "CASCADE": sql.SQL("cascade"),
+    "SET NULL": sql.SQL("set null"),
+    "SET DEFAULT": sql.SQL("set default"),
+}
+
+
+@dataclass(frozen=True)
+class Rule:
+    """A constraint or a unique index: the statement that makes it, and how to find offenders."""
+
+    table: str
+    name: str
+    #: 'p' primary key, 'u' unique, 'f' foreign key, 'c' check, 'x' exclusion, 'i' plain index.
+    kind: str
+    create: sql.Composed
+    columns: tuple[str, ...]
+    parent: str | None = None
+    parent_columns: tuple[str, ...] = ()
+    expression: str | None = None
+
+
+@dataclass(frozen=True)
+class TakenDown:
+    """What has to be put back, in this order."""
+
+    rules: tuple[Rule, ...]
+    forced: tuple[str, ...]
+
+
+def take_down(connection: Connection, plan: Plan) -> TakenDown:
+    """Drop the constraints and indexes of the known tables that are loaded, keeping each text.
+
+    Row-level security that binds the owner is lifted too, since COPY refuses such tables.
+    """
+    tables = [table.target for table in plan.tables if table.known]
+    constraints = [
+        _constraint(row) for row in fetch(connection, "constraints", schema=SCHEMA, tables=tables)
+    ]
+    indexes = [_index(row) for row in fetch(connection, "indexes", schema=SCHEMA, tables=tables)]
+    forced = [
+        row["relname"] for row in fetch(connection, "forced_policies", schema=SCHEMA, tables=tables)
+    ]
+    # Foreign keys go first, since they rest on the keys of others, and come back last.
+    for rule in sorted(constraints, key=lambda rule: rule.kind != "f"):
+        connection.execute(
+            sql.SQL("alter table {} drop constraint {}").format(
+                sql.Identifier(SCHEMA, rule.table), sql.Identifier(rule.name)
+            )
+        )
+    for rule in indexes:
+        connection.execute(sql.SQL("drop index {}").format(sql.Identifier(SCHEMA, rule.name)))
+    for name in forced:
+        _force_policies(connection, name, on=False)
+    created = [rule for table in plan.tables if not table.known for rule in _planned(table)]
+    return TakenDown((*constraints, *indexes, *created), tuple(forced))
+
+
+def put_back(
+    connection: Connection, snapshot: Path, plan: Plan, taken: TakenDown
+) -> tuple[list[RefusedRow], list[LeftOut]]:
+    """Create every constraint and index again.
+
+    Returns:
+        The rows that broke a constraint (they are no longer in the target), and what
+        could not be created for another reason.
+    """
+    tables = {table.target: table for table in plan.tables}
+    refused: list[RefusedRow] = []
+    left_out: list[LeftOut] = []
+    for rule in (rule for rule in taken.rules if rule.kind != "f"):
+        refused += _create(connection, snapshot, tables, rule, left_out)
+    foreign_keys = [rule for rule in taken.rules if rule.kind == "f"]
+    refused += _create_foreign_keys(connection, snapshot, tables, foreign_keys, left_out)
+    for name in taken.forced:
+        _force_policies(connection, name, on=True)
+    return refused, left_out
+
+
+def _create(
+    connection: Connection,
+    snapshot: Path,
+    tables: dict[str, TablePlan],
+    rule: Rule,
+    left_out: list[LeftOut],
+) -> list[RefusedRow]:
+    refused: list[RefusedRow] = []
+    if _try(connection, rule, left_out):
+        return refused
+    refused = _expel(connection, snapshot, tables[rule.table], rule)
+    connection.execute(rule.create)
+    return refused
+
+
+def _create_foreign_keys(
+    connection: Connection,
+    snapshot: Path,
+    tables: dict[str, TablePlan],
+    rules: list[Rule],
+    left_out: list[LeftOut],
+) -> list[RefusedRow]:
+    """All foreign keys; orphans are expelled until none is left.
+
+    A row that leaves may be the parent of others, in any table: hence the rounds, before the
+    first foreign key stands in the way of a deletion.
+    """
+    impossible: list[LeftOut] = []
+    refused: list[RefusedRow] = []
+    with connection.transaction() as attempt:
+        if all(_try(connection, rule, impossible) for rule in rules):
+            left_out += impossible
+            return refused
+        raise psycopg.Rollback(attempt)
+    while True:
+        expelled = [
+            row
+            for rule in rules
+            if rule.table in tables
+            for row in _expel(connection, snapshot, tables[rule.table], rule)
+        ]
+        refused += expelled
+        if not expelled:
+            break
+    for rule in rules:
+        if not _try(connection, rule, left_out):
+            connection.execute(rule.create)
+    return refused
+
+
+def _try(connection: Connection, rule: Rule, left_out: list[LeftOut]) -> bool:
+    """Create a constraint; False where rows break it. What cannot exist at all is noted."""
+    try:
+        with connection.transaction():
+            connection.execute(rule.create)
+    except psycopg.errors.IntegrityError:
+        return False
+    except (
+        psycopg.errors.DatatypeMismatch,
+        psycopg.errors.InvalidForeignKey,
+        psycopg.errors.ProgramLimitExceeded,
+        psycopg.errors.UndefinedObject,
+    ) as error:
+        kind = {"f": "foreign key", "p": "primary key", "u": "unique key"}.get(rule.kind, "index")
+        why = str(error).splitlines()[0]
+        left_out.append(LeftOut(kind=kind, name=f"{rule.table}.{rule.name}", why=why))
+    return True
+
+
+def _expel(
+    connection: Connection, snapshot: Path, table: TablePlan, rule: Rule
+) -> list[RefusedRow]:
+    """Delete the rows that break a rule and find them again in the source by their digests."""
+    query = sql.SQL(
+        "with offending as ({offenders}), digests as (select * from {digests} as d"
+        " where d.row_id in (select o.row_id from offending as o))"
+        " delete from {table} as t using digests as d where t.ctid = d.row_id returning d.digest"
+    ).format(
+        offenders=_offenders(rule),
+        digests=sql_digest(table.columns, identifier(table)),
+        table=identifier(table),
+    )
+    wanted: dict[str, int] = {}
+    for (digest,) in connection.execute(query).fetchall():
+        wanted[str(digest)] = wanted.get(str(digest), 0) + 1
+    if not wanted:
+        return []
+    reason, sqlstate = _reason(rule)
+    column = rule.columns[0] if len(rule.columns) == 1 else None
+    refused = []
+    # Of equal rows the later ones are expelled: so the found rows are taken from the end.
+    for row, digest in reversed(list(_matching(snapshot, table, wanted))):
+        if wanted[digest]:
+            wanted[digest] -= 1
+            refused.append(RefusedRow(table, row, column, reason, sqlstate))
+    return refused[::-1]
+
+
+def _matching(
+    snapshot: Path, table: TablePlan, wanted: dict[str, int]
+) -> Iterator[tuple[Row, str]]:
+    """The source rows with one of these digests."""
+    convert = RowConverter(table).convert
+    fields = [field_of(entry) for entry in table.columns]
+    for row in read_rows(snapshot, table.table):
+        converted = convert(row)
+        if not isinstance(converted, RefusedRow):
+            digest = row_digest(fields, converted).hex()
+            if digest in wanted:
+                yield row, digest
+
+
+def _offenders(rule: Rule) -> sql.Composable:
+    """A query for the ctid of every row that breaks the rule."""
+    table = sql.Identifier(SCHEMA, rule.table)
+    columns = [sql.Identifier("t", name) for name in rule.columns]
+    if rule.kind == "f":
+        assert rule.parent is not None
+        pairs = [
+            sql.SQL("p.{} = {}").format(sql.Identifier(theirs), ours)
+            for theirs, ours in zip(rule.parent_columns, columns, strict=True)
+        ]
+        return sql.SQL(
+            "select t.ctid as row_id from {table} as t where {present}"
+            " and not exists (select from {parent} as p where {pairs})"
+        ).format(
+            table=table,
+            present=_all(sql.SQL("{} is not null"), columns),
+            parent=sql.Identifier(SCHEMA, rule.parent),
+            pairs=sql.SQL(" and ").join(pairs),
+        )
+    if rule.kind == "c":
+        expression = trusted(rule.expression or "true")
+        return sql.SQL("select t.ctid as row_id from {} as t where not ({})").format(
+            table, expression
+        )
+    return sql.SQL(
+        "select n.row_id from (select t.ctid as row_id, row_number() over"
+        " (partition by {columns} order by t.ctid) as number from {table} as t"
+        " where {present}) as n where n.number > 1"
+    ).format(
+        columns=sql.SQL(", ").join(columns),
+        table=table,
+        present=_all(sql.SQL("{} is not null"), columns),
+    )
+
+
+def _all(template: sql.SQL, columns: Iterable[sql.Composable]) -> sql.Composed:
+    return sql.SQL(" and ").join(template.format(column) for column in columns)
+
+
+def _reason(rule: Rule) -> tuple[str, str]:
+    names = ", ".join(rule.columns)
+    if rule.kind == "f":
+        return f"no row in {rule.parent} for ({names}); foreign key {rule.name}", "23503"
+    if rule.kind == "c":
+        return f"breaks the check {rule.name}", "23514"
+    return f"a row with the same ({names}) is already there; unique key {rule.name}", "23505"
+
+
+def _constraint(row: dict[str, object]) -> Rule:
+    create = sql.SQL("alter table {} add constraint {} {}").format(
+        sql.Identifier(SCHEMA, str(row["table_name"])),
+        sql.Identifier(str(row["name"])),
+        # The definition is PostgreSQL's own text for what it dropped a moment ago.
+        trusted(str(row["definition"])),
+    )
+    return Rule(
+        table=str(row["table_name"]),
+        name=str(row["name"]),
+        kind=str(row["kind"]),
+        create=create,
+        columns=tuple(row["columns"]),  # type: ignore[arg-type]
+        parent=str(row["parent"]) if row["parent"] else None,
+        parent_columns=tuple(row["parent_columns"]),  # type: ignore[arg-type]
+        expression=str(row["expression"]) if row["expression"] else None,
+    )
+
+
+def _index(row: dict[str, object]) -> Rule:
+    return Rule(
+        table=str(row["table_name"]),
+        name=str(row["name"]),
+        kind="i",
+        create=sql.Composed([trusted(str(row["definition"]))]),
+        columns=tuple(row["columns"]),  # type: ignore[arg-type]
+    )
+
+
+def _planned(table: TablePlan) -> list[Rule]:
+    """The rules of a table that this migration creates."""
+    rules = []
+    if table.primary_key:
+        create = sql.SQL("alter table {} add primary key ({})").format(
+            identifier(table), _names(table.primary_key)
+        )
+        rules.append(Rule(table.target, f"{table.target}_pkey", "p", create, table.primary_key))
+    for index in table.indexes:
+        create = sql.SQL("create {}index {} on {} ({})").format(
+            sql.SQL("unique " if index.unique else ""),
+            sql.Identifier(index.name),
+            identifier(table),
+            _names(index.columns),
+        )
+        rules.append(Rule(table.target, index.name, "i", create, index.columns))
+    return rules + [_planned_foreign_key(table, key) for key in table.foreign_keys]
+
+
+def _planned_foreign_key(table: TablePlan, key: ForeignKeyPlan) -> Rule:
+    create = sql.SQL(
+        "alter table {} add foreign key ({}) references {} ({}) on update {} on delete {}"
+    ).format(
+        identifier(table),
+        _names(key.columns),
+        sql.Identifier(SCHEMA, key.parent),
+        _names(key.references),
+        _ACTIONS[key.on_update],
+        _ACTIONS[key.on_delete],
+    )
+    name = f"{table.target}_{'_'.join(key.columns)}_fkey"
+    return Rule(table.target, name, "f", create, key.columns, key.parent, key.references)
+
+
+def _names(columns: Iterable[str]) -> sql.Composed:
+    return sql.SQL(", ").join(map(sql.Identifier, columns))
+
+
+def _force_policies(connection: Connection, name: str, *, on: bool) -> None:
+    connection.execute(
+        sql.SQL("alter table {} {} row level security").format(
+            sql.Identifier(SCHEMA, name), sql.SQL("force" if on else "no force")
+        )
+    )

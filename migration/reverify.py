@@ -1,0 +1,58 @@
+"""`verify`: compare the last run's snapshot with the target once more, at any time."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from database.errors import SourceError, TargetError
+from database.settings import Server
+from migration.digest import source_digest
+from migration.plan import Plan
+from migration.progress import Steps
+from migration.rows import RefusedRow, rows_at
+from migration.snapshot import file_sha256
+from migration.statements import Connection, fetch
+from migration.target import open_target
+from migration.verify import VerifiedTable, verify_table
+
+
+def verify_last_run(server: Server, work: Path, steps: Steps) -> list[VerifiedTable]:
+    """Compare every table of the last run; changes nothing.
+
+    Raises:
+        TargetError: nothing was ever migrated into this target.
+        SourceError: the run's snapshot is gone, or is no longer what it was.
+    """
+    with open_target(server) as connection:
+        runs = fetch(connection, "last_run")
+        if not runs:
+            raise TargetError(
+                f"Nothing was migrated into {server} yet.", "Run 'python -m migration run' first."
+            )
+        snapshot = _snapshot(work, runs[0]["source_sha256"])
+        plan = Plan.model_validate(runs[0]["plan"])
+        with steps.step("verify"), connection.transaction():
+            return list(_verified(connection, snapshot, plan, runs[0]["id"]))
+
+
+def _snapshot(work: Path, sha256: str) -> Path:
+    for path in work.glob(f"*-{sha256[:12]}/snapshot.db"):
+        if file_sha256(path) == sha256:
+            return path
+        raise SourceError(f"The snapshot {path} was changed.", "Restore it from a backup.")
+    raise SourceError(
+        f"The snapshot of the last run is not in {work}.",
+        "Name the folder it was kept in with MIGRATION_DIR.",
+    )
+
+
+def _verified(
+    connection: Connection, snapshot: Path, plan: Plan, run_id: int
+) -> Iterator[VerifiedTable]:
+    positions: dict[str, set[int]] = {}
+    for row in fetch(connection, "quarantined_positions", run_id=run_id):
+        positions.setdefault(row["table_name"], set()).add(row["position"])
+    for table in plan.tables:
+        kept_aside = positions.get(table.target, set())
+        rows = rows_at(snapshot, table, kept_aside) if kept_aside else ()
+        refused = [RefusedRow(table, row, None, "in quarantine", "") for row in rows]
+        yield verify_table(connection, snapshot, table, source_digest(snapshot, table), refused)

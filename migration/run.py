@@ -1,0 +1,252 @@
+"""The one-shot migration, step by step: the order of the calls here is the order of the flow.
+
+Invariant: everything that changes the target happens in one transaction, which commits only
+after every value was compared. Whatever goes wrong before, the target is as it was.
+"""
+
+from collections.abc import Iterator
+from concurrent.futures import Future, ProcessPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
+from multiprocessing import get_context
+from pathlib import Path
+
+from psycopg import sql
+from psycopg.types.json import Jsonb
+
+from database.errors import BundleError, QuarantineError, TargetError, VerificationError
+from database.settings import Server
+from migration import constraints, quarantine
+from migration.digest import TableDigest, source_digests
+from migration.load import Engine, EngineName, LoadedTable, make_engine
+from migration.plan import Plan, make_plan
+from migration.profile import profile_source
+from migration.progress import RowProgress, Steps
+from migration.report.report import Report, RunFacts
+from migration.rows import RefusedRow
+from migration.snapshot import Snapshot, take_snapshot
+from migration.statements import Connection, fetch, statement
+from migration.target import (
+    create_missing,
+    identifier,
+    open_target,
+    read_target,
+    reset_identities,
+    rows_in_target,
+    server_version,
+)
+from migration.verify import VerifiedTable, verify_table
+
+
+@dataclass(frozen=True)
+class Options:
+    """What a run was asked for."""
+
+    source: Path
+    work: Path
+    engine: EngineName
+    quarantine: bool
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a run ended: its report, and the error that decides its exit code, if any."""
+
+    report: Report
+    directory: Path
+    error: BundleError | None = None
+    #: The same source had been migrated and verified before; nothing was done now.
+    already_done: bool = False
+
+
+class _StopError(Exception):
+    """Leaves the transaction, so that it is rolled back, with the reason for it."""
+
+    def __init__(self, reason: BundleError) -> None:
+        super().__init__(str(reason))
+        self.reason = reason
+
+
+def migrate(server: Server, options: Options, steps: Steps) -> Outcome:
+    """Move the source into the target, prove it, and write the report.
+
+    The outcome's error is a QuarantineError where rows would be (nothing was changed) or,
+    allowed by the options, were quarantined; a VerificationError where the sides differed
+    (nothing was changed).
+
+    Raises:
+        SourceError, TargetError: before anything was loaded; nothing was changed.
+    """
+    with open_target(server) as connection:
+        with steps.step("snapshot"):
+            snapshot = take_snapshot(options.source, options.work)
+        if _already_done(connection, snapshot):
+            report = Report.read(snapshot.directory)
+            return Outcome(report, snapshot.directory, already_done=True)
+        with steps.step("profile"):
+            profile = profile_source(snapshot.path)
+        with steps.step("plan"):
+            plan = make_plan(profile, read_target(connection))
+            _refuse_unclean(connection, server, plan)
+        version = server_version(connection)
+        facts = RunFacts(server, version, options.engine, snapshot, plan, steps)
+        error = _load_and_prove(connection, facts, options)
+        report = Report.make(facts)
+        report.write(snapshot.directory)
+        return Outcome(report, snapshot.directory, error)
+
+
+def _load_and_prove(
+    connection: Connection, facts: RunFacts, options: Options
+) -> BundleError | None:
+    engine = make_engine(options.engine, facts.server, facts.snapshot.directory)
+    path = facts.snapshot.path
+    try:
+        with _hashing(path, facts.plan) as digests, facts.steps.rows(facts.plan) as progress:
+            engine.prepare(path, facts.plan, progress)
+            with connection.transaction():
+                _load(connection, facts, engine, progress)
+                refusal = _stop_unless_allowed(facts, allowed=options.quarantine)
+                with facts.steps.step("verify"):
+                    facts.verified = _verify(connection, facts, digests.result())
+                _stop_at_differences(facts)
+                _record(connection, facts)
+    except _StopError as stop:
+        return stop.reason
+    finally:
+        engine.clean()
+    return refusal
+
+
+def _load(connection: Connection, facts: RunFacts, engine: Engine, progress: RowProgress) -> None:
+    """Rows into bare tables, then the constraints that name the rows which break them."""
+    path, plan = facts.snapshot.path, facts.plan
+    with facts.steps.step("load"):
+        create_missing(connection, plan)
+        taken = constraints.take_down(connection, plan)
+        for table in plan.tables:
+            loaded = engine.load(connection, path, table, progress)
+            _check_count(loaded)
+            loaded.bytes = _size(connection, loaded)
+            facts.loaded.append(loaded)
+    with facts.steps.step("constraints"):
+        expelled, facts.left_out = constraints.put_back(connection, path, plan, taken)
+        reset_identities(connection, plan)
+    facts.refused = [row for table in facts.loaded for row in table.refused] + expelled
+
+
+def _check_count(loaded: LoadedTable) -> None:
+    accounted = loaded.rows + len(loaded.refused)
+    if accounted != loaded.table.rows:
+        raise TargetError(
+            f"{loaded.table.target}: the source has {loaded.table.rows} rows, "
+            f"but {loaded.rows} were loaded and {len(loaded.refused)} refused.",
+            "Nothing was changed. Please report this with the plan of the run.",
+        )
+
+
+def _size(connection: Connection, loaded: LoadedTable) -> int:
+    query = sql.SQL("select pg_table_size({}::regclass)").format(
+        sql.Literal(identifier(loaded.table).as_string(connection))
+    )
+    row = connection.execute(query).fetchone()
+    return int(str(row[0])) if row else 0
+
+
+@contextmanager
+def _hashing(snapshot: Path, plan: Plan) -> Iterator["Future[dict[str, TableDigest]]"]:
+    """The source's digests, computed by a second process while the load runs."""
+    # Spawned, not forked: a child must not share the connection's socket.
+    with ProcessPoolExecutor(max_workers=1, mp_context=get_context("spawn")) as pool:
+        future = pool.submit(source_digests, snapshot, plan)
+        try:
+            yield future
+        except BaseException:
+            future.cancel()
+            for process in pool._processes.values():
+                process.terminate()
+            raise
+
+
+def _verify(
+    connection: Connection, facts: RunFacts, digests: dict[str, TableDigest]
+) -> list[VerifiedTable]:
+    by_table: dict[str, list[RefusedRow]] = {}
+    for row in facts.refused:
+        by_table.setdefault(row.table.target, []).append(row)
+    return [
+        verify_table(
+            connection,
+            facts.snapshot.path,
+            table,
+            digests[table.target],
+            by_table.get(table.target, ()),
+        )
+        for table in facts.plan.tables
+    ]
+
+
+def _record(connection: Connection, facts: RunFacts) -> None:
+    """Leave the run, its plan, its report and its quarantine in the target."""
+    row = connection.execute(
+        statement("record_run"),
+        {
+            "started_at": facts.steps.started_at,
+            "source_name": str(facts.snapshot.source),
+            "source_sha256": facts.snapshot.sha256,
+            "engine": facts.engine.value,
+            "plan": Jsonb(facts.plan.model_dump(mode="json")),
+            "report": Jsonb(Report.make(facts).data),
+        },
+    ).fetchone()
+    assert row is not None
+    quarantine.keep(connection, int(str(row[0])), facts.refused)
+
+
+def _already_done(connection: Connection, snapshot: Snapshot) -> bool:
+    runs = fetch(connection, "last_run")
+    return bool(runs) and runs[0]["source_sha256"] == snapshot.sha256
+
+
+def _refuse_unclean(connection: Connection, server: Server, plan: Plan) -> None:
+    if plan.problems:
+        raise TargetError(
+            "The plan cannot run: " + "; ".join(plan.problems) + ".",
+            "Compare the target with sql/, then run it again.",
+        )
+    occupied = rows_in_target(connection, plan)
+    if occupied:
+        found = ", ".join(f"{name} ({rows} rows)" for name, rows in sorted(occupied.items()))
+        raise TargetError(
+            f"{server} already holds data: {found}.",
+            "Nothing was changed. Migrate into an empty database (POSTGRES_DB names it).",
+        )
+
+
+def _stop_unless_allowed(facts: RunFacts, *, allowed: bool) -> QuarantineError | None:
+    count = len(facts.refused)
+    if not count:
+        return None
+    rows = f"{count} row{'s' if count > 1 else ''}"
+    if allowed:
+        return QuarantineError(
+            f"{rows} went to migration.quarantine; all others are in place and verified.",
+            "The report says which and why.",
+        )
+    raise _StopError(
+        QuarantineError(
+            f"{rows} cannot be carried over as they are. Nothing was changed.",
+            "Correct them in SQLite, or keep them aside with --quarantine. The report names them.",
+        )
+    )
+
+
+def _stop_at_differences(facts: RunFacts) -> None:
+    differing = [entry.table.target for entry in facts.verified if not entry.verified]
+    if differing:
+        raise _StopError(
+            VerificationError(
+                f"Source and target differ in {', '.join(differing)}. Nothing was changed.",
+                "The report shows the rows and columns that differ.",
+            )
+        )

@@ -1,0 +1,180 @@
+"""Compare every value of every row on both sides, and show what differs, by row and column.
+
+Rows in quarantine are taken out of the source's side: what remains must be equal.
+"""
+
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from psycopg import sql
+
+from migration.canonical import canonical_value, field_of, row_digest, sql_digest, sql_field
+from migration.digest import TableDigest, bucket_of, target_digest
+from migration.plan import TablePlan
+from migration.rows import RefusedRow, RowConverter
+from migration.source import Row, read_rows
+from migration.statements import Connection
+from migration.target import SCHEMA, identifier
+
+#: Differences shown per table; the count of differing buckets is always complete.
+_SHOWN = 20
+_BUCKETS_SEARCHED = 64
+
+
+@dataclass(frozen=True)
+class Difference:
+    """One value, or one whole row (column None), that is not the same on both sides."""
+
+    table: str
+    key: str
+    column: str | None
+    source: str
+    target: str
+
+
+@dataclass(frozen=True)
+class VerifiedTable:
+    """The outcome of one table; `verified` means that every value is the same."""
+
+    table: TablePlan
+    rows: int
+    digest_source: str
+    digest_target: str
+    differences: tuple[Difference, ...]
+
+    @property
+    def verified(self) -> bool:
+        """Whether both sides are equal."""
+        return not self.differences and self.digest_source == self.digest_target
+
+
+def verify_table(
+    connection: Connection,
+    snapshot: Path,
+    table: TablePlan,
+    source: TableDigest,
+    quarantined: Iterable[RefusedRow],
+) -> VerifiedTable:
+    """Compare one table.
+
+    Args:
+        connection: the target; inside the migration's transaction or after it.
+        snapshot: the source.
+        table: which table, and how its values were converted.
+        source: the digest of the convertible rows of the source.
+        quarantined: rows that were expelled although they convert; they are taken out.
+    """
+    excluded = _excluded(table, quarantined)
+    for digest, times in excluded.items():
+        source.add(digest, times=-times)
+    target = target_digest(connection, SCHEMA, table)
+    buckets = source.differing(target)
+    differences = _locate(connection, snapshot, table, buckets, excluded) if buckets else []
+    return VerifiedTable(table, target.rows, source.summary(), target.summary(), tuple(differences))
+
+
+def _excluded(table: TablePlan, quarantined: Iterable[RefusedRow]) -> Counter[bytes]:
+    convert = RowConverter(table).convert
+    fields = [field_of(column) for column in table.columns]
+    found: Counter[bytes] = Counter()
+    for entry in quarantined:
+        converted = convert(entry.row)
+        # A row that does not convert was never in the source's digest.
+        if not isinstance(converted, RefusedRow):
+            found[row_digest(fields, converted)] += 1
+    return found
+
+
+@dataclass(frozen=True)
+class _Cells:
+    """A row's values: canonical to compare, and as people read them."""
+
+    canonical: tuple[str | None, ...]
+    shown: tuple[str, ...]
+
+
+def _locate(
+    connection: Connection,
+    snapshot: Path,
+    table: TablePlan,
+    buckets: list[int],
+    excluded: Counter[bytes],
+) -> list[Difference]:
+    """The differing rows of the first few differing buckets, paired by their keys."""
+    chosen = set(buckets[:_BUCKETS_SEARCHED])
+    theirs = _target_rows(connection, table, chosen)
+    unmatched = Counter({digest: len(rows) for digest, rows in theirs.items()}) + excluded
+    missing: list[tuple[Row, _Cells]] = []
+    convert = RowConverter(table).convert
+    fields = [field_of(column) for column in table.columns]
+    for row in read_rows(snapshot, table.table):
+        converted = convert(row)
+        if isinstance(converted, RefusedRow):
+            continue
+        digest = row_digest(fields, converted)
+        if bucket_of(digest) not in chosen:
+            continue
+        if unmatched[digest] > 0:
+            unmatched[digest] -= 1
+        elif len(missing) < _SHOWN:
+            canonical = tuple(map(canonical_value, table.columns, converted))
+            shown = tuple("NULL" if value is None else str(value) for value in converted)
+            missing.append((row, _Cells(canonical, shown)))
+    extra = [cells for digest, rows in theirs.items() for cells in rows[: unmatched[digest]]]
+    return _pair(table, missing, extra)[:_SHOWN]
+
+
+def _target_rows(
+    connection: Connection, table: TablePlan, buckets: set[int]
+) -> dict[bytes, list[_Cells]]:
+    # Equal rows are grouped by PostgreSQL, so that one difference in a large table brings
+    # only the rows of its two buckets here.
+    query = sql.SQL(
+        "select d.digest, array[{canonical}], array[{shown}] from {table} as t"
+        " inner join {digests} as d on d.row_id = t.ctid"
+        " where ('x' || substr(d.digest, 17, 3))::bit(12)::int = any(%s)"
+    ).format(
+        canonical=sql.SQL(", ").join(map(sql_field, table.columns)),
+        shown=sql.SQL(", ").join(
+            sql.SQL("left({}::text, 200)").format(sql.Identifier(column.target))
+            for column in table.columns
+        ),
+        table=identifier(table),
+        digests=sql_digest(table.columns, identifier(table)),
+    )
+    found: dict[bytes, list[_Cells]] = {}
+    for digest, canonical, shown in connection.execute(query, [list(buckets)]):
+        cells = _Cells(_texts(canonical), tuple(text or "NULL" for text in _texts(shown)))
+        found.setdefault(bytes.fromhex(str(digest)), []).append(cells)
+    return found
+
+
+def _texts(array: object) -> tuple[str | None, ...]:
+    assert isinstance(array, list)
+    return tuple(array)
+
+
+def _pair(
+    table: TablePlan, missing: list[tuple[Row, _Cells]], extra: list[_Cells]
+) -> list[Difference]:
+    """Rows with the same key are compared column by column; the others are shown whole."""
+    keys = [n for n, column in enumerate(table.columns) if column.source in table.table.primary_key]
+    by_key = {tuple(cells.canonical[n] for n in keys): cells for cells in extra} if keys else {}
+    found = []
+    for row, ours in missing:
+        theirs = by_key.pop(tuple(ours.canonical[n] for n in keys), None)
+        label = ", ".join(ours.shown[n] for n in keys) or f"row {row.position + 1}"
+        if theirs is None:
+            found.append(Difference(table.target, label, None, "a row", "missing"))
+            continue
+        found += [
+            Difference(table.target, label, column.target, ours.shown[n], theirs.shown[n])
+            for n, column in enumerate(table.columns)
+            if ours.canonical[n] != theirs.canonical[n]
+        ]
+    for cells in by_key.values() if keys else extra:
+        label = ", ".join(cells.shown[n] for n in keys) or "; ".join(cells.shown)[:200]
+        found.append(Difference(table.target, label, None, "missing", "a row"))
+    return found
