@@ -11,11 +11,13 @@ here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 cache=${OFFLINE_CACHE:-/var/cache/atlas-offline}
 force=no
 pip_conf=
+wanted=("$base_image" "$postgres_image")
 
 usage() {
     cat <<USAGE
-Usage: docker/offline/build.sh [--force] [--pip-conf FILE]
-  --force          build both images anew, the cached Debian tree included
+Usage: docker/offline/build.sh [--force] [--pip-conf FILE] [base | postgres]
+  base, postgres   build that image only (default: both, where they are missing)
+  --force          build anew, the cached Debian tree included
   --pip-conf FILE  put FILE into the images as /etc/pip.conf (a site's own package index)
 Environment:
   DEBIAN_MIRROR           archive to install from (default: debootstrap's own)
@@ -150,6 +152,8 @@ while [ $# -gt 0 ]; do
     case $1 in
         --force) force=yes ;;
         --pip-conf) [ -r "${2:-}" ] || fail "--pip-conf needs a readable file" 2; pip_conf=$2; shift ;;
+        base) wanted=("$base_image") ;;
+        postgres) wanted=("$postgres_image") ;;
         -h | --help) usage; exit 0 ;;
         *) usage >&2; exit 2 ;;
     esac
@@ -159,7 +163,7 @@ done
 docker info >/dev/null 2>&1 || fail "no Docker engine answers; start one (.ci/docker-engine does \
 on Debian)"
 mkdir -p "$cache" 2>/dev/null || fail "cannot write $cache; run as root or set OFFLINE_CACHE"
-for image in "$base_image" "$postgres_image"; do
+for image in "${wanted[@]}"; do
     if [ "$force" = no ] && have_image "$image"; then
         say "$image is here already"
     elif [ "$image" = "$base_image" ]; then
