@@ -20,25 +20,18 @@
 
 \ir 00_begin.sql
 
+-- Roles and schemas first: what follows names them.
 \ir 10_roles.sql
 \ir 15_schemas.sql
 \ir differences/foundation.sql
 select statement from declared.foundation_difference
 order by step, statement \gexec
 
-\ir 20_tables.sql
-\ir 25_backfills.sql
-\ir 30_indexes.sql
-\ir 40_foreign_keys.sql
-\ir 50_functions.sql
-\ir differences/structure.sql
+-- Then what lies in the schemas, who owns it, who may do what, and which rows are whose. A later
+-- view sees what the statements of an earlier one did.
+\ir objects.sql
 select statement from declared.structure_difference
 order by step, statement \gexec
-
-\ir 60_policies.sql
-\ir 70_privileges.sql
-\ir differences/privileges.sql
-\ir differences/policies.sql
 select statement from declared.privilege_difference
 order by step, statement \gexec
 select statement from declared.policy_difference

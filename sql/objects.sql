@@ -1,0 +1,14 @@
+-- Everything that needs the roles to exist: the declared objects, policies and privileges, and the
+-- views that compare them with what is. Included by load.sql, which then acts on the differences,
+-- and by checks/drift.sql, which only looks.
+
+\ir 20_tables.sql
+\ir 25_backfills.sql
+\ir 30_indexes.sql
+\ir 40_foreign_keys.sql
+\ir 50_functions.sql
+\ir 60_policies.sql
+\ir 70_privileges.sql
+\ir differences/structure.sql
+\ir differences/privileges.sql
+\ir differences/policies.sql
