@@ -47,7 +47,7 @@ def status(directory: Directory = None) -> None:
         out.print(f"not running ({instance.directory})")
         raise typer.Exit(4)
     server = Server.from_instance(instance.directory)
-    with connect(server, "postgres") as connection:
+    with connect(server.with_database("postgres"), "postgres") as connection:
         row = connection.execute("select current_setting('server_version')").fetchone()
     out.print(f"PostgreSQL {row[0] if row else '?'} runs at {server} in {instance.directory}")
 

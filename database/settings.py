@@ -31,10 +31,8 @@ class Environment(BaseSettings):
     postgres_port: int = Field(default=5432, ge=1, le=65535, description="TCP port.")
     postgres_db: str = Field(default=DATABASE_NAME, description="Database name.")
     postgres_sslmode: str = Field(default="prefer", description="libpq's sslmode.")
-    postgres_sslrootcert: Path | None = Field(default=None, description="CA file for verify-full.")
-    secrets_dir: Path = Field(
-        default=Path("var/secrets"), description="Folder of the password files."
-    )
+    postgres_sslrootcert: Path | None = Field(default=None, description="CA file.")
+    secrets_dir: Path = Field(default=Path("var/secrets"), description="Folder of secrets.")
     embedded_dir: Path | None = Field(default=None, description="Folder of the embedded server.")
 
 

@@ -200,7 +200,9 @@ def _created_table(
     table = entry.table
     columns = _column_names(table)
     plans = tuple(
-        _new_column(column, facts, columns[column.name], added=False)
+        _new_column(
+            column, facts, columns[column.name], added=False, required=_in_key(column, table)
+        )
         for column, facts in zip(table.columns, entry.columns, strict=True)
     )
     nulls = {plan.source for plan, facts in zip(plans, entry.columns, strict=True) if facts.nulls}
@@ -231,6 +233,10 @@ def _created_table(
         foreign_keys=_foreign_keys(table, columns, names, profile, not_carried),
         indexes=_indexes(table, columns, not_carried),
     )
+
+
+def _in_key(column: Column, table: Table) -> bool:
+    return column.name in table.primary_key
 
 
 def _column_names(table: Table) -> dict[str, str]:

@@ -13,6 +13,7 @@ import shutil
 import socket
 import subprocess
 import tempfile
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -25,7 +26,8 @@ from database.secrets import ensure_secrets, secret_path
 from database.settings import DATABASE_NAME, SERVER_FILE, Environment, Server
 
 _HOST = "127.0.0.1"
-_START_ATTEMPTS = 5
+_START_ATTEMPTS = 10
+_SETTLE_SECONDS = 0.5
 _SYSTEM_STATE = Path("/var/lib/atlas-postgres")
 
 # The same locale and checksums as in the container: sort orders and dumps agree everywhere.
@@ -116,10 +118,14 @@ class EmbeddedServer:
             return True
 
     def running(self) -> bool:
-        """Whether a server runs on this cluster."""
+        """Whether a server runs on this cluster and takes connections."""
         if not (self.data / "PG_VERSION").exists():
             return False
-        return self._run("pg_ctl", "status", "--pgdata", self.data).returncode == 0
+        if self._run("pg_ctl", "status", "--pgdata", self.data).returncode != 0:
+            return False
+        # A killed postmaster still has its process number until somebody collects it.
+        with socket.socket() as probe:
+            return probe.connect_ex((_HOST, self._last_port())) == 0
 
     def remove(self) -> None:
         """Stop the server and delete the instance with all of its data."""
@@ -164,8 +170,8 @@ class EmbeddedServer:
     def _start_on_free_port(self) -> int:
         # A port that is free now can be taken before PostgreSQL binds it: then the next one.
         # The port of the last start comes first, so that clients find the server again.
-        for attempt in range(_START_ATTEMPTS):
-            port = self._last_port() if attempt == 0 else _free_port()
+        port = self._last_port()
+        for _ in range(_START_ATTEMPTS):
             self.log.write_bytes(b"")
             settings = {
                 "listen_addresses": _HOST,
@@ -179,12 +185,20 @@ class EmbeddedServer:
             if result.returncode == 0:
                 self._port_file.write_text(f"{port}\n")
                 return port
-            if "Address already in use" not in self._log_end():
+            if "pre-existing shared memory" in self._log_end() or self._killed():
+                time.sleep(_SETTLE_SECONDS)  # the killed server's children are still leaving
+            elif "Address already in use" in self._log_end():
+                port = _free_port()
+            else:
                 break
         raise TargetError(
             f"The embedded PostgreSQL does not start:\n{self._log_end()}",
             f"Its log is {self.log}.",
         )
+
+    def _killed(self) -> bool:
+        """Whether the start failed on the lock file of a server that does not answer."""
+        return 'lock file "postmaster.pid" already exists' in self._log_end()
 
     def _last_port(self) -> int:
         return int(self._port_file.read_text()) if self._port_file.exists() else _free_port()

@@ -1,0 +1,1 @@
+"""Thin commands, named as the platform's plan names them."""
