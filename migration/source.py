@@ -34,6 +34,7 @@ def find_source(path: Path) -> Path | None:
     Raises:
         SourceError: there is no such path, or a folder holds several databases.
     """
+    path = path.expanduser()
     if not path.exists():
         raise SourceError(f"There is no file {path}.", "Check the path of the SQLite database.")
     if not path.is_dir():

@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from database.connect import connect
 from database.settings import Server
 from tests.programs import CHECKOUT, dump, environment, query, run_module
 
@@ -120,7 +121,8 @@ def test_column_that_the_target_lacks_is_added(database: Server, source: Path) -
         """create table files (id integer primary key, path varchar(500), name varchar(255),
                size integer, mtime float, is_dir boolean, content_hash text,
                last_scanned datetime, colour text);
-           insert into files values (1, 'a', 'a', 1, 0.5, 0, null, '2026-02-01 10:00:00', 'red');""",
+           insert into files values
+               (1, 'a', 'a', 1, 0.5, 0, null, '2026-02-01 10:00:00', 'red');""",
     )
     assert migrate(database, source).returncode == 0
     assert query(database, "select colour from files") == [("red",)]
@@ -382,8 +384,6 @@ def test_interrupted_run_ends_with_its_own_code(database: Server, source: Path) 
 
 def test_two_runs_at_once_are_refused(database: Server, source: Path) -> None:
     make(source, LOGS + log_row(1))
-    from database.connect import connect
-
     with connect(database, "migrator", autocommit=True) as other:
         other.execute("select pg_advisory_lock(%s)", [0x61746C61])
         result = migrate(database, source)
@@ -392,20 +392,18 @@ def test_two_runs_at_once_are_refused(database: Server, source: Path) -> None:
 
 
 BAD_SOURCES = {
-    "missing": (lambda _path: None, "There is no file"),
-    "empty": (lambda path: path.write_bytes(b""), "is empty"),
-    "not a database": (lambda path: path.write_bytes(b"hello " * 100), "is not a SQLite database"),
-    "damaged header": (
-        lambda path: path.write_bytes(b"SQLite format 3\0" + b"\xff" * 5000),
-        "cannot read",
-    ),
+    "missing": (None, "There is no file"),
+    "empty": (b"", "is empty"),
+    "not a database": (b"hello " * 100, "is not a SQLite database"),
+    "damaged header": (b"SQLite format 3\0" + b"\xff" * 5000, "cannot read"),
 }
 
 
 @pytest.mark.parametrize("case", BAD_SOURCES, ids=str)
 def test_bad_source_is_named(database: Server, source: Path, case: str) -> None:
-    spoil, message = BAD_SOURCES[case]
-    spoil(source)
+    content, message = BAD_SOURCES[case]
+    if content is not None:
+        source.write_bytes(content)
     before = dump(database)
     result = migrate(database, source)
     assert result.returncode == 3
