@@ -15,7 +15,7 @@ names='postgres_password atlas_password migrator_password
 fail() { printf 'secrets: %s\n' "$1" >&2; exit "${2:-2}"; }
 
 known() {
-    for name in $names; do [ "$name" = "$1" ] && return; done
+    for candidate in $names; do [ "$candidate" = "$1" ] && return; done
     return 1
 }
 
