@@ -1,8 +1,12 @@
 """From nothing to healthy by one command, and what an agent then finds behind the door."""
 
 import json
+import os
+import shutil
+import sqlite3
 import urllib.error
 import urllib.request
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -146,13 +150,35 @@ def test_an_empty_data_folder_is_nothing_to_migrate(project: Project) -> None:
     assert tables == "15"
 
 
-def test_a_failed_migration_fails_up_and_keeps_no_agent_out(project: Project) -> None:
-    (project.data / "atlastrinity.db").write_bytes(b"no database at all" * 100)
+def test_a_failed_migration_fails_up_and_keeps_no_agent_out(
+    project: Project, platform_database: Path
+) -> None:
+    for name in ("one.db", "another.db"):
+        shutil.copy(platform_database, project.data / name)
     result = project.up(check=False)
     assert result.returncode != 0
     assert project.containers()["migrate"]["State"]["ExitCode"] == 3
     said = project.compose("logs", "migrate").stdout
+    assert "several SQLite databases" in said
     assert "Traceback" not in said
-    assert "atlastrinity.db" in said
     assert project.psql("select count(*) from logs") == "0"
     assert project.containers()["mcp"]["State"]["Running"]
+
+
+def test_a_database_that_its_owner_alone_can_read_is_read_as_that_owner(
+    project: Project, platform_database: Path
+) -> None:
+    """Left in WAL mode by its last writer, as the platform leaves it."""
+    source = Path(shutil.copy(platform_database, project.data / "atlastrinity.db"))
+    with closing(sqlite3.connect(source)) as connection:
+        connection.execute("pragma journal_mode = wal")
+    source.chmod(0o600)
+    os.chown(source, 4321, 4321)
+    project.compose("build", "secrets", "postgres", "schema", "migrate")
+    run_migrate = ("run", "--rm", "-T", "migrate")
+    refused = project.compose(*run_migrate, check=False)
+    assert refused.returncode == 3
+    assert "Traceback" not in refused.stderr
+    project.settings["SQLITE_UID"] = "4321"
+    assert "VERIFIED" in project.compose(*run_migrate).stdout
+    assert [path.name for path in project.data.iterdir()] == ["atlastrinity.db"]
