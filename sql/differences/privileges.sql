@@ -126,7 +126,8 @@ ruled as (
 wanted as (
     select
         securable.target,
-        securable.owner,
+        -- NULL where the owner will be atlas_owner, whoever it is now.
+        case when securable.ownership is null then securable.owner end as lasting_owner,
         quote_ident(privilege.role) as grantee,
         wanted_right
     from declared.securable
@@ -192,7 +193,7 @@ left join present
         and present.present_right = wanted.wanted_right
 where
     present.target is null
-    and wanted.owner is distinct from (
+    and wanted.lasting_owner is distinct from (
         select pg_roles.oid from pg_roles
         where quote_ident(pg_roles.rolname) = wanted.grantee
     )
