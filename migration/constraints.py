@@ -6,6 +6,7 @@ the constraint is tried again. It all happens inside the caller's transaction.
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from enum import Enum, auto
 from pathlib import Path
 
 import psycopg
@@ -107,9 +108,8 @@ def _create(
     rule: Rule,
     left_out: list[LeftOut],
 ) -> list[RefusedRow]:
-    refused: list[RefusedRow] = []
-    if _try(connection, rule, left_out):
-        return refused
+    if _try(connection, rule, left_out) is not Made.BROKEN:
+        return []
     refused = _expel(connection, snapshot, tables[rule.table], rule)
     connection.execute(rule.create)
     return refused
@@ -127,36 +127,49 @@ def _create_foreign_keys(
     A row that leaves may be the parent of others, in any table: hence the rounds, before the
     first foreign key stands in the way of a deletion.
     """
-    impossible: list[LeftOut] = []
     refused: list[RefusedRow] = []
     with connection.transaction() as attempt:
-        if all(_try(connection, rule, impossible) for rule in rules):
-            left_out += impossible
+        impossible: list[LeftOut] = []
+        results = [_try(connection, rule, impossible) for rule in rules]
+        left_out += impossible
+        if Made.BROKEN not in results:
             return refused
         raise psycopg.Rollback(attempt)
+    possible = [
+        rule for rule, made in zip(rules, results, strict=True) if made is not Made.IMPOSSIBLE
+    ]
     while True:
         expelled = [
             row
-            for rule in rules
+            for rule in possible
             if rule.table in tables
             for row in _expel(connection, snapshot, tables[rule.table], rule)
         ]
         refused += expelled
         if not expelled:
             break
-    for rule in rules:
-        if not _try(connection, rule, left_out):
-            connection.execute(rule.create)
+    for rule in possible:
+        connection.execute(rule.create)
     return refused
 
 
-def _try(connection: Connection, rule: Rule, left_out: list[LeftOut]) -> bool:
-    """Create a constraint; False where rows break it. What cannot exist at all is noted."""
+class Made(Enum):
+    """What became of an attempt to create a constraint."""
+
+    CREATED = auto()
+    #: Rows break it.
+    BROKEN = auto()
+    #: PostgreSQL has no such constraint, whatever the rows are.
+    IMPOSSIBLE = auto()
+
+
+def _try(connection: Connection, rule: Rule, left_out: list[LeftOut]) -> Made:
+    """Try to create a constraint, within a savepoint; what cannot exist at all is noted."""
     try:
         with connection.transaction():
             connection.execute(rule.create)
     except psycopg.errors.IntegrityError:
-        return False
+        return Made.BROKEN
     except (
         psycopg.errors.DatatypeMismatch,
         psycopg.errors.InvalidForeignKey,
@@ -166,7 +179,8 @@ def _try(connection: Connection, rule: Rule, left_out: list[LeftOut]) -> bool:
         kind = {"f": "foreign key", "p": "primary key", "u": "unique key"}.get(rule.kind, "index")
         why = str(error).splitlines()[0]
         left_out.append(LeftOut(kind=kind, name=f"{rule.table}.{rule.name}", why=why))
-    return True
+        return Made.IMPOSSIBLE
+    return Made.CREATED
 
 
 def _expel(

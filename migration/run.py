@@ -4,6 +4,7 @@ Invariant: everything that changes the target happens in one transaction, which 
 after every value was compared. Whatever goes wrong before, the target is as it was.
 """
 
+import signal
 from collections.abc import Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
 from contextlib import contextmanager
@@ -24,7 +25,7 @@ from migration.profile import profile_source
 from migration.progress import RowProgress, Steps
 from migration.report.report import Report, RunFacts
 from migration.rows import RefusedRow
-from migration.snapshot import Snapshot, take_snapshot
+from migration.snapshot import take_snapshot
 from migration.statements import Connection, fetch, statement
 from migration.target import (
     create_missing,
@@ -80,8 +81,10 @@ def migrate(server: Server, options: Options, steps: Steps) -> Outcome:
     with open_target(server) as connection:
         with steps.step("snapshot"):
             snapshot = take_snapshot(options.source, options.work)
-        if _already_done(connection, snapshot):
-            report = Report.read(snapshot.directory)
+        last = fetch(connection, "last_run")
+        if last and last[0]["source_sha256"] == snapshot.sha256:
+            report = Report(last[0]["report"])
+            report.write(snapshot.directory)
             return Outcome(report, snapshot.directory, already_done=True)
         with steps.step("profile"):
             profile = profile_source(snapshot.path)
@@ -157,7 +160,10 @@ def _size(connection: Connection, loaded: LoadedTable) -> int:
 def _hashing(snapshot: Path, plan: Plan) -> Iterator["Future[dict[str, TableDigest]]"]:
     """The source's digests, computed by a second process while the load runs."""
     # Spawned, not forked: a child must not share the connection's socket.
-    with ProcessPoolExecutor(max_workers=1, mp_context=get_context("spawn")) as pool:
+    # Ctrl-C reaches the whole process group: the parent alone decides what it means.
+    with ProcessPoolExecutor(
+        1, get_context("spawn"), initializer=signal.signal, initargs=(signal.SIGINT, signal.SIG_IGN)
+    ) as pool:
         future = pool.submit(source_digests, snapshot, plan)
         try:
             yield future
@@ -201,11 +207,6 @@ def _record(connection: Connection, facts: RunFacts) -> None:
     ).fetchone()
     assert row is not None
     quarantine.keep(connection, int(str(row[0])), facts.refused)
-
-
-def _already_done(connection: Connection, snapshot: Snapshot) -> bool:
-    runs = fetch(connection, "last_run")
-    return bool(runs) and runs[0]["source_sha256"] == snapshot.sha256
 
 
 def _refuse_unclean(connection: Connection, server: Server, plan: Plan) -> None:

@@ -6,17 +6,19 @@ somebody deletes it.
 
 import hashlib
 import os
+import shutil
 import sqlite3
 from contextlib import closing
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from database.errors import SourceError, UsageError
 from migration.source import check_source, open_source
 
 _PAGES_PER_STEP = 4096
 _BUSY_SECONDS = 30
+_COPY_ATTEMPTS = 3
 
 
 @dataclass(frozen=True)
@@ -69,28 +71,66 @@ def file_sha256(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def now() -> datetime:
-    """The current time, in UTC."""
-    return datetime.now(UTC)
-
-
 def _copy(source: Path, draft: Path) -> str:
+    """Back `source` up into `draft`; return the source's journal mode."""
     draft.unlink(missing_ok=True)
     try:
-        with closing(open_source(source)) as reading, closing(sqlite3.connect(draft)) as writing:
-            reading.execute(f"pragma busy_timeout = {_BUSY_SECONDS * 1000}")
-            journal_mode = str(reading.execute("pragma journal_mode").fetchone()[0])
-            # One read transaction for the whole copy: a writer cannot make it start over.
-            reading.execute("begin")
-            reading.execute("select count(*) from sqlite_master").fetchone()
-            reading.backup(writing, pages=_PAGES_PER_STEP)
-            reading.execute("commit")
-            # The copy must be readable without a -wal beside it.
-            writing.execute("pragma journal_mode = delete")
-            return journal_mode
-    except sqlite3.Error as error:
+        with closing(open_source(source)) as reading:
+            return _back_up(reading, draft)
+    except (SourceError, sqlite3.Error) as error:
+        # SQLite has to write beside a file in WAL mode, and beside one that a crash left with a
+        # journal: in a folder that cannot be written, or on a file that shall not be, that is
+        # done on a copy of the files.
         draft.unlink(missing_ok=True)
-        raise SourceError(
-            f"The snapshot of {source} failed: {error}.",
-            "Check the file with 'PRAGMA integrity_check'; where it is locked, try again later.",
-        ) from error
+        with TemporaryDirectory(dir=draft.parent) as folder:
+            copy = _copy_files(source, Path(folder))
+            if copy is None:
+                raise _failed(source, error) from error
+            try:
+                with closing(sqlite3.connect(copy, isolation_level=None)) as reading:
+                    return _back_up(reading, draft)
+            except sqlite3.Error as second:
+                draft.unlink(missing_ok=True)
+                raise _failed(source, error) from second
+
+
+def _back_up(reading: sqlite3.Connection, draft: Path) -> str:
+    reading.execute(f"pragma busy_timeout = {_BUSY_SECONDS * 1000}")
+    journal_mode = str(reading.execute("pragma journal_mode").fetchone()[0])
+    # One read transaction for the whole copy: a writer cannot make it start over.
+    reading.execute("begin")
+    reading.execute("select count(*) from sqlite_master").fetchone()
+    with closing(sqlite3.connect(draft)) as writing:
+        reading.backup(writing, pages=_PAGES_PER_STEP)
+        # The copy must be readable without a -wal beside it.
+        writing.execute("pragma journal_mode = delete")
+    reading.execute("commit")
+    return journal_mode
+
+
+def _copy_files(source: Path, folder: Path) -> Path | None:
+    """The database with its journals in `folder`; None where it would not stand still."""
+    names = [source.with_name(source.name + suffix) for suffix in ("", "-wal", "-journal")]
+    for _ in range(_COPY_ATTEMPTS):
+        before = _states(names)
+        for name in names:
+            (folder / name.name).unlink(missing_ok=True)
+            if name.exists():
+                shutil.copyfile(name, folder / name.name)
+        if _states(names) == before:
+            return folder / source.name
+    return None
+
+
+def _states(names: list[Path]) -> list[tuple[int, int] | None]:
+    found = [name.stat() if name.exists() else None for name in names]
+    return [(entry.st_size, entry.st_mtime_ns) if entry else None for entry in found]
+
+
+def _failed(source: Path, error: Exception) -> SourceError:
+    if isinstance(error, SourceError):
+        return error
+    return SourceError(
+        f"The snapshot of {source} failed: {error}.",
+        "Check the file with 'PRAGMA integrity_check'; where it is locked, try again later.",
+    )

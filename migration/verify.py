@@ -134,7 +134,7 @@ def _target_rows(
     query = sql.SQL(
         "select d.digest, array[{canonical}], array[{shown}] from {table} as t"
         " inner join {digests} as d on d.row_id = t.ctid"
-        " where ('x' || substr(d.digest, 17, 3))::bit(12)::int = any(%s)"
+        " where ('x' || substr(d.digest, 17, 3))::bit(12)::int = any({buckets})"
     ).format(
         canonical=sql.SQL(", ").join(map(sql_field, table.columns)),
         shown=sql.SQL(", ").join(
@@ -143,9 +143,11 @@ def _target_rows(
         ),
         table=identifier(table),
         digests=sql_digest(table.columns, identifier(table)),
+        # A literal, not a parameter: with parameters a % in a column's name would be one too.
+        buckets=sql.Literal(list(buckets)),
     )
     found: dict[bytes, list[_Cells]] = {}
-    for digest, canonical, shown in connection.execute(query, [list(buckets)]):
+    for digest, canonical, shown in connection.execute(query):
         cells = _Cells(_texts(canonical), tuple(text or "NULL" for text in _texts(shown)))
         found.setdefault(bytes.fromhex(str(digest)), []).append(cells)
     return found

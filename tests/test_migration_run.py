@@ -8,6 +8,7 @@ import sqlite3
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -442,3 +443,81 @@ def test_bad_target_is_named(database: Server, source: Path, tmp_path: Path, cas
     assert message in result.stderr
     assert "Traceback" not in result.stderr
     assert "not-the-password" not in result.stderr
+
+
+@pytest.mark.skipif(not Path("/proc").exists(), reason="a read-only folder needs Linux as root")
+@pytest.mark.parametrize("mode", ["wal", "delete"])
+def test_read_only_folder_is_enough(
+    database: Server, tmp_path: Path, mode: str, read_only_folder: Path
+) -> None:
+    source = read_only_folder / "source.db"
+    result = run_module("migration", "run", source, server=database, MIGRATION_DIR=tmp_path / "w")
+    assert result.returncode == 0, result.stderr
+    assert query(database, "select count(*) from logs") == [(1,)]
+
+
+@pytest.fixture
+def read_only_folder(tmp_path: Path, mode: str) -> Iterator[Path]:
+    """A folder on a read-only file system, as the container sees the platform's."""
+    folder, view = tmp_path / "data", tmp_path / "view"
+    folder.mkdir()
+    view.mkdir()
+    with contextlib.closing(sqlite3.connect(folder / "source.db")) as connection:
+        connection.execute(f"pragma journal_mode = {mode}")
+        connection.executescript(LOGS + log_row(1))
+    mounted = subprocess.run(
+        ["mount", "--bind", "-o", "ro", folder, view], capture_output=True, check=False
+    )
+    if mounted.returncode != 0:
+        pytest.skip("mounting needs root with CAP_SYS_ADMIN")
+    yield view
+    subprocess.run(["umount", view], check=True)
+
+
+def test_source_that_a_crash_left_with_a_journal_is_rolled_back_in_the_copy(
+    database: Server, source: Path
+) -> None:
+    make(source, LOGS + log_row(1))
+    script = (
+        "import sqlite3, os, sys; c = sqlite3.connect(sys.argv[1], isolation_level=None);"
+        "c.execute('pragma cache_size = 1'); c.execute('begin');"
+        'c.executescript("with recursive n(i) as (select 2 union all select i + 1 from n where'
+        " i < 5000) insert into logs select i, null, '2026-02-01 10:00:00', 'I', 's',"
+        " printf('%0500d', i), null from n\"); os.kill(os.getpid(), 9)"
+    )
+    make_script = script.replace("c.executescript", "c.execute")
+    subprocess.run([sys.executable, "-c", make_script, source], check=False)
+    journal = source.with_name("source.db-journal")
+    assert journal.stat().st_size > 0
+    before = (source.read_bytes(), journal.read_bytes())
+    assert migrate(database, source).returncode == 0
+    assert (source.read_bytes(), journal.read_bytes()) == before
+    assert query(database, "select count(*) from logs") == [(1,)]
+
+
+def test_names_that_mean_something_to_a_program_arrive(database: Server, source: Path) -> None:
+    make(
+        source,
+        """create table "100% {x} ""q"" select" ("a%s" integer primary key, "{b}" text, "ї'" real,
+               "select" text unique);
+           insert into "100% {x} ""q"" select" values (1, 'v', 0.5, 'u');""",
+    )
+    assert migrate(database, source).returncode == 0
+    query(database, """update "100% {x} ""q"" select" set "{b}" = 'w'""")
+    work = source.parent / "work"
+    result = run_module("migration", "verify", server=database, MIGRATION_DIR=work)
+    assert result.returncode == 6
+    assert "[1] {b}: source v, target w" in result.stdout
+
+
+def test_foreign_key_that_postgresql_cannot_have_is_said(database: Server, source: Path) -> None:
+    make(
+        source,
+        """create table p (id integer primary key); create table c (p text references p, o int,
+               foreign key (o) references p(id));
+           insert into p values (1); insert into c values ('one', 1), ('x', 9);""",
+    )
+    code, document = report(database, source, "--quarantine")
+    assert code == 5
+    assert [entry["kind"] for entry in document["not_carried"]] == ["foreign key"]
+    assert query(database, "select p, o from c") == [("one", 1)]

@@ -12,7 +12,6 @@ from typing import Any, Self
 
 import psycopg
 
-from database.errors import SourceError
 from database.settings import Server
 from migration.load import EngineName, LoadedTable
 from migration.plan import Plan, TablePlan
@@ -97,20 +96,6 @@ class Report:
                 "policies": [],
             }
         )
-
-    @classmethod
-    def read(cls, directory: Path) -> Self:
-        """The report of an earlier run.
-
-        Raises:
-            SourceError: it is not there any more.
-        """
-        try:
-            return cls(json.loads((directory / "report.json").read_text()))
-        except FileNotFoundError:
-            raise SourceError(
-                f"There is no report in {directory}.", "It is kept in migration.run as well."
-            ) from None
 
     def write(self, directory: Path) -> None:
         """Write `report.json` and `report.html` into the snapshot's folder."""

@@ -5,7 +5,8 @@ select
     engine,
     status,
     finished_at,
-    plan
+    plan,
+    report
 from migration.run
 order by id desc
 limit 1

@@ -1,0 +1,1 @@
+"""Measurements: ratios of medians within one run, never a verdict."""

@@ -1,0 +1,202 @@
+"""The rendering: the snapshot's rows once more, every value as the text that PostgreSQL reads.
+
+pgloader decides by declared types and changes values on the way; in a file where everything is
+text there is nothing to decide. Row lengths are bounded too, since its memory is bounded by
+rows, not by bytes: where a row is long, its long values are cut into pieces that travel in a
+table of their own and are joined in PostgreSQL.
+"""
+
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+
+from database.errors import TargetError, UsageError
+from migration.convert import Converted, float_text
+from migration.load.engine import Progress
+from migration.plan import Plan, TablePlan
+from migration.rows import RefusedRow, RowConverter
+from migration.source import Row, read_rows
+
+#: A PostgreSQL table has at most 1600 columns, and staging needs one for the position.
+MAXIMUM_COLUMNS = 1599
+#: Characters: rows up to this length travel whole.
+_LONG_ROW = 64_000
+#: Characters: in longer rows, values above this length are cut into pieces ...
+_LONG_VALUE = 1_000
+#: ... of this length.
+_PIECE = 64_000
+#: PostgreSQL's limit for one value is 1 GB less a byte.
+_LONGEST_VALUE = 2**30 - 1
+_ROWS_PER_PROGRESS = 500
+
+
+@dataclass
+class RenderedTable:
+    """A table of the rendering: `n` (position in the source), `c0`, `c1`, … in the plan's order."""
+
+    name: str
+    plan: TablePlan
+    rows: int = 0
+    #: Rows that have no text form; they are not in the rendering.
+    refused: list[RefusedRow] = field(default_factory=list)
+    #: Numbers of the columns that have values among the pieces.
+    cut: set[int] = field(default_factory=set)
+
+
+@dataclass
+class Rendering:
+    """What was rendered: the tables by target name, and the pieces of long values."""
+
+    path: Path
+    pieces_name: str
+    tables: dict[str, RenderedTable] = field(default_factory=dict)
+    pieces: int = 0
+    #: Characters of the longest row.
+    longest_row: int = 1
+
+    @property
+    def rows(self) -> int:
+        """Rows of all tables, without the pieces."""
+        return sum(table.rows for table in self.tables.values())
+
+    def counts(self) -> dict[str, int]:
+        """Rows by table name, the pieces included: what has to arrive in staging."""
+        counts = {table.name: table.rows for table in self.tables.values()}
+        return {**counts, self.pieces_name: self.pieces}
+
+
+def render(snapshot: Path, plan: Plan, path: Path, token: str, progress: Progress) -> Rendering:
+    """Write the rendering of all tables of the plan into a new SQLite file.
+
+    Args:
+        snapshot: the source, which nobody writes to.
+        plan: what becomes of it.
+        path: the file to write.
+        token: ends the name of every table, so that no other run's tables have these names.
+        progress: is told of every row.
+
+    Raises:
+        TargetError: a table has more columns than PostgreSQL allows.
+        UsageError: the file cannot be written.
+    """
+    for table in plan.tables:
+        if len(table.columns) > MAXIMUM_COLUMNS:
+            raise TargetError(
+                f"{table.target} has {len(table.columns)} columns; "
+                f"{MAXIMUM_COLUMNS} are the most that can be staged in PostgreSQL.",
+                "Split the table in SQLite, then run it again.",
+            )
+    rendering = Rendering(path, f"pieces_{token}")
+    try:
+        with closing(sqlite3.connect(path, isolation_level=None)) as connection:
+            # The file is of no use after a crash.
+            connection.execute("pragma journal_mode = off")
+            connection.execute("pragma synchronous = off")
+            connection.execute("begin")
+            connection.execute(
+                f"create table {rendering.pieces_name} (table_number integer, n integer, "
+                "column_number integer, part integer, piece text)"
+            )
+            for number, table in enumerate(plan.tables):
+                rendered = RenderedTable(f"t{number}_{token}", table)
+                rendering.tables[table.target] = rendered
+                writer = _TableWriter(connection, rendering, rendered, number)
+                writer.write(snapshot, progress)
+            connection.execute("commit")
+    except (sqlite3.Error, OSError) as error:
+        raise UsageError(
+            f"Cannot write the rendering {path}: {error}.",
+            "Choose a folder with enough free space with MIGRATION_DIR.",
+        ) from error
+    return rendering
+
+
+def text_of(value: Converted) -> str | None:
+    """A converted value as the text that the input function of its type reads."""
+    if value is None or isinstance(value, str):
+        return value
+    if isinstance(value, bool):
+        return "t" if value else "f"
+    if isinstance(value, bytes):
+        return "\\x" + value.hex()
+    if isinstance(value, float):
+        return float_text(value)
+    return value.isoformat() if isinstance(value, datetime) else str(value)
+
+
+class _TableWriter:
+    """Renders one table."""
+
+    def __init__(
+        self,
+        connection: sqlite3.Connection,
+        rendering: Rendering,
+        table: RenderedTable,
+        number: int,
+    ) -> None:
+        self._connection = connection
+        self._rendering = rendering
+        self._table = table
+        self._number = number
+        self._convert = RowConverter(table.plan).convert
+
+    def write(self, snapshot: Path, progress: Progress) -> None:
+        """Create the table and fill it."""
+        names = [f"c{number}" for number in range(len(self._table.plan.columns))]
+        columns = ", ".join(f"{name} text" for name in names)
+        marks = ", ".join("?" * (len(names) + 1))
+        self._connection.execute(
+            f"create table {self._table.name} (n integer primary key, {columns})"
+        )
+        self._connection.executemany(
+            f"insert into {self._table.name} values ({marks})",  # noqa: S608
+            self._rendered_rows(snapshot, progress),
+        )
+
+    def _rendered_rows(self, snapshot: Path, progress: Progress) -> Iterator[list[int | str | None]]:
+        plan = self._table.plan
+        read = 0
+        for row in read_rows(snapshot, plan.table):
+            read += 1
+            if read % _ROWS_PER_PROGRESS == 0:
+                progress.advance(plan, _ROWS_PER_PROGRESS)
+            texts = self._texts(row)
+            if isinstance(texts, RefusedRow):
+                self._table.refused.append(texts)
+            else:
+                self._table.rows += 1
+                yield [row.position, *texts]
+        progress.advance(plan, read % _ROWS_PER_PROGRESS)
+
+    def _texts(self, row: Row) -> list[str | None] | RefusedRow:
+        converted = self._convert(row)
+        if isinstance(converted, RefusedRow):
+            return converted
+        texts = [text_of(value) for value in converted]
+        length = sum(len(text) for text in texts if text)
+        if length > _LONG_ROW:
+            for column, text in zip(self._table.plan.columns, texts, strict=True):
+                if text and len(text) > _LONGEST_VALUE:
+                    reason = "longer than PostgreSQL's limit of 1 GB for a value"
+                    return RefusedRow(self._table.plan, row, column.source, reason, "54000")
+            texts = [self._cut(row, number, text) for number, text in enumerate(texts)]
+            length = sum(len(text) for text in texts if text)
+        self._rendering.longest_row = max(self._rendering.longest_row, length)
+        return texts
+
+    def _cut(self, row: Row, number: int, text: str | None) -> str | None:
+        """A long value goes among the pieces, and leaves an empty text in its row."""
+        if text is None or len(text) <= _LONG_VALUE:
+            return text
+        pieces = [text[start : start + _PIECE] for start in range(0, len(text), _PIECE)]
+        self._connection.executemany(
+            f"insert into {self._rendering.pieces_name} values (?, ?, ?, ?, ?)",  # noqa: S608
+            ((self._number, row.position, number, *part) for part in enumerate(pieces)),
+        )
+        self._rendering.pieces += len(pieces)
+        self._rendering.longest_row = max(self._rendering.longest_row, len(pieces[0]))
+        self._table.cut.add(number)
+        return ""
