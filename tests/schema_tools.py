@@ -95,12 +95,13 @@ def catalogue(server: Server) -> dict[str, dict[str, str]]:
     """Every row of the catalogues, as identity → version: a rewritten row has another xmin."""
     with connect(server, "postgres", autocommit=True) as connection:
         return {
-            name: dict(
-                connection.execute(
-                    f"select {identity}, xmin::text from {name}"
+            name: {
+                str(row[0]): str(row[1])
+                for row in connection.execute(
+                    f"select {identity}, xmin from {name}"
                     f" where ({identity})::text !~ '^pg_(toast_)?temp'".encode()
                 ).fetchall()
-            )
+            }
             for name, identity in _CATALOGUES.items()
         }
 

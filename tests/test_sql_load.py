@@ -1,5 +1,6 @@
-"""sql/load.sql: one file that makes, repairs and upgrades the schema, and otherwise does nothing."""
+"""sql/load.sql makes, repairs and upgrades the schema, and otherwise does nothing."""
 
+import tempfile
 import threading
 import uuid
 from collections.abc import Iterator
@@ -7,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from database.apply import run_psql
 from database.connect import connect
 from database.embedded.server import EmbeddedServer
 from database.errors import TargetError
@@ -84,14 +86,14 @@ def test_two_runs_at_the_same_time_both_succeed(empty: Server) -> None:
 
 
 def test_january_s_schema_ends_as_a_new_one(empty: Server, loaded: Server) -> None:
-    tools.run_psql(empty, JANUARY)
+    run_psql(empty, JANUARY)
     assert tools.load(empty) == ""
     assert rename_in(tools.dump(empty), empty) == rename_in(tools.dump(loaded), loaded)
     assert tools.check(empty) == ""
 
 
 def test_january_s_rows_get_what_the_platform_would_have_written(empty: Server) -> None:
-    tools.run_psql(empty, JANUARY)
+    run_psql(empty, JANUARY)
     tools.load(empty)
     assert tools.query(empty, "select metadata_blob, parent_task_id, goal from tasks") == [
         ({}, None, "Зібрати звіт")
@@ -262,10 +264,11 @@ def test_what_others_added_stays(loaded: Server) -> None:
 def test_a_changed_type_is_reported_and_left(loaded: Server) -> None:
     tools.execute(loaded, "alter table files alter column size type bigint")
     assert "column public.files.size is bigint, and declared as integer" in tools.load(loaded)
-    assert tools.query(loaded, "select atttypid::regtype::text from pg_attribute"
-                               " where attrelid = 'files'::regclass and attname = 'size'") == [
-        ("bigint",)
-    ]
+    assert tools.query(
+        loaded,
+        "select atttypid::regtype::text from pg_attribute"
+        " where attrelid = 'files'::regclass and attname = 'size'",
+    ) == [("bigint",)]
 
 
 def test_a_table_that_turns_up_is_owned_and_granted_like_the_rest(loaded: Server) -> None:
@@ -313,11 +316,11 @@ def test_an_extension_keeps_its_own_rights(loaded: Server) -> None:
     assert tools.check(loaded) == ""
 
 
-def test_an_administrator_who_is_no_superuser_can_apply_it(tmp_path_factory: pytest.TempPathFactory) -> None:
-    directory = tmp_path_factory.mktemp("managed")
-    for folder in (directory, *directory.parents[:2]):
-        folder.chmod(0o755)
-    instance = EmbeddedServer(directory / "server", options={"fsync": "off"})
+def test_an_administrator_who_is_no_superuser_can_apply_it() -> None:
+    # Not pytest's own folder: the server's user cannot enter it.
+    directory = Path(tempfile.mkdtemp(prefix="atlas-managed-"))
+    directory.chmod(0o755)
+    instance = EmbeddedServer(directory, options={"fsync": "off"})
     try:
         server = instance.start().with_database("postgres")
         secret = server.secrets_dir / "dba_password"
