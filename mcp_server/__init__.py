@@ -1,0 +1,1 @@
+"""The agents' door to the database: an MCP server that explains, in front of roles that enforce."""

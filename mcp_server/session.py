@@ -1,0 +1,263 @@
+"""One statement of an agent's in a transaction of its own.
+
+Invariant: what a call reports as written has been committed, and what it reports as refused has
+not. Between the two stands only a connection lost while COMMIT was under way: then the answer is
+"unknown" (SQLSTATE 08007), never a guess.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+
+import anyio
+import asyncpg
+from asyncpg.prepared_stmt import PreparedStatement
+
+from mcp_server.connection import AgentConnection
+from mcp_server.failure import Failure
+from mcp_server.gate import Statement
+from mcp_server.hints import hint_for
+from mcp_server.pools import CONNECTION_LOST, Capability, Pools
+from mcp_server.rows import Rows, count_rest, read_rows
+from mcp_server.settings import Settings
+from mcp_server.sql import quoted, sql_text
+
+# A call may receive this much before its connection is cut: enough for every chunk of rows that
+# the caps ask for, little enough for the server's memory.
+_WIRE_BYTES = 32 * 1024 * 1024
+# PostgreSQL's timeout strikes first and says so; then ours; then PostgreSQL ends the transaction.
+_GRACE_MS = 2_000
+
+
+@dataclass(frozen=True)
+class Written:
+    """What a write did.
+
+    Attributes:
+        affected: rows inserted, updated or deleted.
+        command_tag: PostgreSQL's own word, `UPDATE 3`.
+        rows: those of RETURNING, else None.
+    """
+
+    affected: int
+    command_tag: str
+    rows: Rows | None
+
+
+class Sessions:
+    """Runs statements with the limits of the settings."""
+
+    def __init__(self, settings: Settings, pools: Pools) -> None:
+        self._settings = settings
+        self._pools = pools
+
+    async def read(self, statement: Statement, limit: int) -> Rows:
+        """Run a query in a READ ONLY transaction; the first rows of its result.
+
+        Raises:
+            Failure: with PostgreSQL's SQLSTATE.
+        """
+        begin = self._begin("begin_read", self._settings.statement_timeout_ms)
+        async with self._running(Capability.READ, begin, statement) as connection:
+            return await self._fetch(await connection.prepare(statement.text), limit)
+
+    async def write(self, statement: Statement, limit: int) -> Written:
+        """Run one write and commit it.
+
+        Raises:
+            Failure: with PostgreSQL's SQLSTATE; `outcome` says what became of the write.
+        """
+        begin = self._begin("begin_write", self._settings.statement_timeout_ms)
+        async with self._running(Capability.WRITE, begin, statement) as connection:
+            prepared = await connection.prepare(statement.text)
+            if prepared.get_attributes():
+                rows = await self._fetch(prepared, limit, drain=True)
+                written = Written(rows.total, f"{statement.operation} {rows.total}", rows)
+            else:
+                await prepared.fetch()
+                tag = prepared.get_statusmsg() or ""
+                written = Written(int(tag.rsplit(" ", 1)[-1]), tag, None)
+            await _commit(connection)
+            return written
+
+    async def change_schema(self, statement: Statement, *, owned: bool = False) -> None:
+        """Run one schema change and commit it.
+
+        Args:
+            owned: refuse where the relation is not this login's own.
+
+        Raises:
+            Failure: with PostgreSQL's SQLSTATE.
+        """
+        timeout = self._settings.schema_timeout_ms
+        if not statement.in_transaction:
+            await self._change_concurrently(statement)
+            return
+        begin = self._begin("begin_write", timeout)
+        async with self._running(Capability.HEAL, begin, statement, timeout) as connection:
+            if owned:
+                await _check_owned(connection, statement)
+            await (await connection.prepare(statement.text)).fetch()
+            if statement.operation in ("CREATE TABLE", "CREATE VIEW"):
+                for grant in await connection.fetch(sql_text("grants"), statement.name):
+                    await connection.execute(grant["statement"])
+            await _commit(connection)
+
+    async def catalogue(self, name: str, *arguments: str) -> list[asyncpg.Record]:
+        """Run a query of ours, sql/`name`.sql, with the rights of an agent that reads."""
+        begin = self._begin("begin_read", self._settings.statement_timeout_ms)
+        statement = Statement(sql_text(name), "SELECT")
+        async with self._running(Capability.READ, begin, statement) as connection:
+            return list(await connection.fetch(statement.text, *arguments))
+
+    async def _fetch(
+        self,
+        prepared: "PreparedStatement[asyncpg.Record]",
+        limit: int,
+        *,
+        drain: bool = False,
+    ) -> Rows:
+        columns = [(column.name, column.type.name) for column in prepared.get_attributes()]
+        cursor = await prepared.cursor()
+        rows = await read_rows(cursor, columns, limit, self._settings.max_bytes)
+        if drain and rows.truncated:
+            rows.total += await count_rest(cursor)
+        return rows
+
+    async def _change_concurrently(self, statement: Statement) -> None:
+        timeout = self._settings.schema_timeout_ms
+        begin = self._begin("begin_concurrently", timeout)
+        try:
+            async with self._running(Capability.HEAL, begin, statement, timeout) as connection:
+                await (await connection.prepare(statement.text)).fetch()
+        except (Failure, asyncio.CancelledError) as error:
+            # 42P07: the name was taken; then nothing was begun.
+            taken = isinstance(error, Failure) and error.sqlstate == "42P07"
+            if statement.operation == "CREATE INDEX" and not taken:
+                with anyio.CancelScope(shield=True):
+                    await self._remove_invalid(statement)
+            raise
+
+    async def _remove_invalid(self, statement: Statement) -> None:
+        """A build that failed leaves an index that costs every write and serves no query."""
+        begin = self._begin("begin_concurrently", self._settings.schema_timeout_ms)
+        async with self._running(Capability.HEAL, begin, statement) as connection:
+            for drop in await connection.fetch(sql_text("invalid_index"), statement.name):
+                await connection.execute(drop["statement"])
+
+    def _begin(self, name: str, timeout_ms: int) -> str:
+        return sql_text(name).format(
+            statement_timeout=quoted(str(timeout_ms)),
+            lock_timeout=quoted(str(self._settings.lock_timeout_ms)),
+            transaction_timeout=quoted(str(timeout_ms + 2 * _GRACE_MS)),
+            session_id=quoted(self._settings.session_id),
+        )
+
+    @asynccontextmanager
+    async def _running(
+        self,
+        capability: Capability,
+        begin: str,
+        statement: Statement,
+        timeout_ms: int | None = None,
+    ) -> AsyncIterator[AgentConnection]:
+        """A connection in its transaction; whatever goes wrong on it becomes a Failure."""
+        limit_ms = timeout_ms or self._settings.statement_timeout_ms
+        async with self._pools.connection(capability, begin) as connection:
+            wire = connection.wire
+            wire.start(max(_WIRE_BYTES, 4 * self._settings.max_bytes))
+            try:
+                async with asyncio.timeout((limit_ms + _GRACE_MS) / 1000):
+                    yield connection
+            except Failure:
+                raise
+            except Exception as error:
+                failure = (
+                    _too_much() if wire.exceeded else failure_of(error, statement.text, limit_ms)
+                )
+                failure.outcome = None if capability is Capability.READ else "nothing_changed"
+                raise failure from error
+            finally:
+                wire.stop()
+
+
+def failure_of(error: Exception, sql: str, limit_ms: int) -> Failure:
+    """What the agent is told about an error of PostgreSQL or of asyncpg.
+
+    Raises:
+        Exception: `error` itself, where it is a fault of this server.
+    """
+    if isinstance(error, TimeoutError):
+        return Failure(
+            f"The statement took longer than {limit_ms} ms and was cancelled.",
+            sqlstate="57014",
+            hint=hint_for("57014", ""),
+        )
+    if isinstance(error, asyncpg.PostgresError) and error.sqlstate:
+        message = error.args[0] if error.args else type(error).__name__
+        detail = getattr(error, "detail", None)
+        # PostgreSQL's own hint is kept: it knows the column that was meant.
+        own = getattr(error, "hint", None) or ""
+        ours = hint_for(error.sqlstate, str(message), sql)
+        return Failure(
+            str(message),
+            sqlstate=error.sqlstate,
+            hint=" ".join(part for part in (ours, own) if part),
+            detail=detail,
+            refused_by="database",
+        )
+    if isinstance(error, asyncpg.InterfaceError) and "expects" in str(error):
+        return Failure(
+            "The statement contains a parameter ($1, …), and there are none.",
+            sqlstate="42P02",
+            hint=hint_for("42P02", ""),
+        )
+    if isinstance(error, CONNECTION_LOST):
+        return Failure(
+            "The connection to PostgreSQL was lost.", sqlstate="08006", hint=hint_for("08006", "")
+        )
+    raise error
+
+
+async def _commit(connection: AgentConnection) -> None:
+    try:
+        # A COMMIT that was sent is waited for, even if the caller has gone: else nobody knows.
+        with anyio.CancelScope(shield=True):
+            tag = await connection.execute("commit")
+    except (*CONNECTION_LOST, TimeoutError) as error:
+        if isinstance(error, asyncpg.PostgresError) and not _is_loss(error.sqlstate):
+            raise
+        raise Failure(
+            "The connection was lost while the write was being committed.",
+            sqlstate="08007",
+            hint="Read the rows to learn whether it was written, before sending it again.",
+            outcome="unknown",
+        ) from error
+    if tag != "COMMIT":
+        raise Failure(
+            "PostgreSQL rolled the write back.", sqlstate="40000", outcome="nothing_changed"
+        )
+
+
+def _is_loss(sqlstate: str | None) -> bool:
+    return sqlstate is None or sqlstate.startswith(("08", "57P"))
+
+
+async def _check_owned(connection: AgentConnection, statement: Statement) -> None:
+    record = await connection.fetchrow(sql_text("owned"), statement.name)
+    if record is not None and not record["owned"]:
+        raise Failure(
+            f"{statement.name} was not made through this tool.",
+            sqlstate="42501",
+            hint="What sql/ declares, or a migration brought, a person removes.",
+            outcome="nothing_changed",
+        )
+
+
+def _too_much() -> Failure:
+    return Failure(
+        f"The result is larger than {_WIRE_BYTES // 1024**2} MB in one piece.",
+        sqlstate="54000",
+        hint=hint_for("54000", ""),
+    )

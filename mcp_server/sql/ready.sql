@@ -1,0 +1,2 @@
+-- Whether a query would be answered.
+select true as ready

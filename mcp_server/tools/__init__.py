@@ -1,0 +1,31 @@
+"""The six tools, in the order in which agents see them."""
+
+from mcp_server.tools import (
+    describe_table,
+    execute,
+    health_check,
+    list_tables,
+    query,
+    schema_alter,
+)
+from mcp_server.tools.tool import Access, Answer, Tool
+
+PREFIX = "postgres_"
+
+TOOLS: tuple[Tool, ...] = (
+    query.TOOL,
+    execute.TOOL,
+    schema_alter.TOOL,
+    list_tables.TOOL,
+    describe_table.TOOL,
+    health_check.TOOL,
+)
+
+#: Every name that can be called → its tool: the plan's names, and the same without the prefix,
+#: which is how the platform calls a tool of a server named `postgres`.
+BY_NAME: dict[str, Tool] = {
+    **{tool.name: tool for tool in TOOLS},
+    **{tool.name.removeprefix(PREFIX): tool for tool in TOOLS},
+}
+
+__all__ = ["BY_NAME", "PREFIX", "TOOLS", "Access", "Answer", "Tool"]
