@@ -2,6 +2,7 @@
 
 import uuid
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -25,6 +26,13 @@ def cluster() -> Iterator[Server]:
 @pytest.fixture
 def database(cluster: Server) -> Iterator[Server]:
     """A fresh copy of the database that sql/ describes, dropped after the test."""
+    with fresh_database(cluster) as server:
+        yield server
+
+
+@contextmanager
+def fresh_database(cluster: Server) -> Iterator[Server]:
+    """A copy of the cluster's database under a name of its own."""
     name = f"test_{uuid.uuid4().hex[:12]}"
     admin = cluster.with_database("postgres")
     with connect(admin, "postgres", autocommit=True) as connection:
@@ -40,9 +48,13 @@ def database(cluster: Server) -> Iterator[Server]:
                     sql.Identifier(name), sql.Identifier(role)
                 )
             )
-    yield cluster.with_database(name)
-    with connect(admin, "postgres", autocommit=True) as connection:
-        connection.execute(sql.SQL("drop database {} with (force)").format(sql.Identifier(name)))
+    try:
+        yield cluster.with_database(name)
+    finally:
+        with connect(admin, "postgres", autocommit=True) as connection:
+            connection.execute(
+                sql.SQL("drop database {} with (force)").format(sql.Identifier(name))
+            )
 
 
 @pytest.fixture(scope="session")
