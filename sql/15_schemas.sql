@@ -8,4 +8,6 @@ insert into declared.owned_schema (name) values
 -- What policies call.
 ('app'),
 -- What migrations leave behind: their runs, and the rows that PostgreSQL refused.
-('migration');
+('migration'),
+-- What the pgloader engine loads into, before it is cast: empty between two migrations.
+('migration_staging');

@@ -103,14 +103,18 @@ def command_text(server: Server, rendering: Rendering) -> str:
 
 def environment(server: Server, password_file: Path | None) -> dict[str, str]:
     """The environment of the process: where PostgreSQL is, and where its password is."""
-    variables = {name: value for name, value in os.environ.items() if not name.startswith("PG")}
+    # Without a password of ours, it is left to the user's own, as libpq does.
+    kept = ("PGPASSFILE", "PGPASSWORD") if password_file is None else ()
+    variables = {
+        name: value
+        for name, value in os.environ.items()
+        if not name.startswith("PG") or name in kept
+    }
     variables |= {"PGUSER": LOGIN, "PGPORT": str(server.port)}
     if not server.host.startswith("/"):
         variables["PGHOST"] = server.host
     if password_file is not None:
         variables["PGPASSFILE"] = str(password_file)
-    elif "PGPASSFILE" in os.environ:
-        variables["PGPASSFILE"] = os.environ["PGPASSFILE"]
     if server.sslrootcert is not None:
         # pgloader has no setting for it; OpenSSL itself has.
         variables["SSL_CERT_FILE"] = str(server.sslrootcert.absolute())

@@ -49,7 +49,7 @@ def run(
     Raises:
         TargetError: it hung and was killed, or cannot be started.
     """
-    arguments = [program, "--root-dir", ".", "--logfile", LOG, COMMAND]
+    arguments = [str(program), "--root-dir", ".", "--logfile", LOG, COMMAND]
     with (folder / OUTPUT).open("wb") as output:
         try:
             process = subprocess.Popen(

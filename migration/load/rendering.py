@@ -156,7 +156,9 @@ class _TableWriter:
             self._rendered_rows(snapshot, progress),
         )
 
-    def _rendered_rows(self, snapshot: Path, progress: Progress) -> Iterator[list[int | str | None]]:
+    def _rendered_rows(
+        self, snapshot: Path, progress: Progress
+    ) -> Iterator[list[int | str | None]]:
         plan = self._table.plan
         read = 0
         for row in read_rows(snapshot, plan.table):

@@ -10,7 +10,7 @@ begin
     from (
         select pg_namespace.oid::regnamespace::text as name, pg_namespace.nspowner as owner, null::oid as oid
         from pg_namespace
-        where pg_namespace.nspname in ('app', 'migration')
+        where pg_namespace.nspname in ('app', 'migration', 'migration_staging')
         union all
         select pg_class.oid::regclass::text, pg_class.relowner, pg_class.oid
         from pg_class
