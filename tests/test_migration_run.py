@@ -168,6 +168,7 @@ def test_refused_row_stops_the_run_and_nothing_changes(
     before = dump(database)
     code, document = report(database, source)
     assert code == 5
+    assert document["verdict"] == "failed"
     assert dump(database) == before
     assert [(entry["column"], entry["sqlstate"]) for entry in document["quarantine"]] == [
         (column, sqlstate)

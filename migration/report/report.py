@@ -110,11 +110,9 @@ class Report:
 
 def _verdict(facts: RunFacts, tables: list[dict[str, Any]]) -> str:
     complete = len(facts.verified) == len(tables)
-    if complete and not all(table["verified"] for table in tables):
+    if not complete or not all(table["verified"] for table in tables):
         return "failed"
-    if facts.refused:
-        return "quarantined"
-    return "verified" if complete else "failed"
+    return "quarantined" if facts.refused else "verified"
 
 
 def _table(facts: RunFacts, number: int) -> dict[str, Any]:
