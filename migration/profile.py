@@ -121,12 +121,12 @@ def _expressions(column: str) -> dict[str, str]:
         if sqlite3.sqlite_version_info >= (3, 43)
         else f"max(case when {kind} in ('text', 'blob') then length(cast({column} as blob)) end)",
         "with_nul": f"sum({text} and instr({column}, char(0)) > 0)",
-        "dates": f"sum({text} and {column} glob '{_DATE}' and date({column}) = {column}"
+        "dates": f"sum({text} and {column} glob '{_DATE}' and date({column}, '+0 days') = {column}"
         f" and {column} >= '0001')",
         "timestamps": f"sum({text} and length({column}) in (19, 23, 26)"
         f" and ({column} glob '{_DATE} {_TIME}' or {column} glob '{_DATE} {_TIME}.[0-9]*')"
         # A day that does not exist is moved by SQLite, and so is not equal to itself.
-        f" and datetime({column}) = substr({column}, 1, 19) and {column} >= '0001')",
+        f" and datetime({column}, '+0 days') = substr({column}, 1, 19) and {column} >= '0001')",
         "json_documents": f"sum({text} and substr({column}, 1, 1) in ('{{', '[')"
         f" and json_valid({column}))",
         "whole_reals": f"sum({kind} = 'real' and {column} = cast({column} as integer))",
