@@ -175,13 +175,23 @@ def test_refused_row_stops_the_run_and_nothing_changes(
     ]
 
 
+ENGINES = (
+    "copy",
+    pytest.param(
+        "pgloader",
+        marks=pytest.mark.skipif(shutil.which("pgloader") is None, reason="pgloader is missing"),
+    ),
+)
+
+
+@pytest.mark.parametrize("engine", ENGINES)
 @pytest.mark.parametrize("case", REFUSED, ids=str)
 def test_quarantine_keeps_the_refused_row_and_loads_the_others(
-    database: Server, source: Path, case: str
+    database: Server, source: Path, case: str, engine: str
 ) -> None:
     bad, column, sqlstate = REFUSED[case]
     make(source, LOGS + log_row(1) + bad + log_row(9))
-    code, document = report(database, source, "--quarantine")
+    code, document = report(database, source, "--quarantine", "--engine", engine)
     assert code == 5
     assert document["verdict"] == "quarantined"
     assert query(database, "select id from logs order by id") == [(1,), (9,)]
