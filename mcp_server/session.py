@@ -194,7 +194,9 @@ def failure_of(error: Exception, sql: str, limit_ms: int) -> Failure:
             sqlstate="57014",
             hint=hint_for("57014", ""),
         )
-    if isinstance(error, asyncpg.PostgresError) and error.sqlstate:
+    # asyncpg gives its own "connection was closed" a SQLSTATE too.
+    lost = isinstance(error, asyncpg.PostgresConnectionError)
+    if isinstance(error, asyncpg.PostgresError) and error.sqlstate and not lost:
         message = error.args[0] if error.args else type(error).__name__
         detail = getattr(error, "detail", None)
         # PostgreSQL's own hint is kept: it knows the column that was meant.
