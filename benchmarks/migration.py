@@ -18,7 +18,7 @@ import typer
 from psycopg import sql
 from rich.console import Console
 from rich.table import Table
-from scripts.demo_data import parse_size
+from scripts.demo_data.size import parse_size
 from scripts.make_demo_database import make_demo_database
 
 from database import cli

@@ -68,7 +68,9 @@ class Server(BaseModel):
         # Imported late: the embedded server itself needs this module.
         from database.embedded.server import default_directory  # noqa: PLC0415
 
-        return cls.from_instance(default_directory())
+        server = cls.from_instance(default_directory())
+        named = "postgres_db" in environment.model_fields_set
+        return server.with_database(environment.postgres_db) if named else server
 
     @classmethod
     def from_instance(cls, directory: Path) -> Self:

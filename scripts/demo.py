@@ -17,8 +17,6 @@ from mcp.client import Client
 from mcp.client.stdio import StdioServerParameters, stdio_client
 from rich.console import Console
 from rich.markup import escape
-from rich.panel import Panel
-from rich.table import Table
 
 from database import cli
 from database.apply import apply_schema
@@ -30,7 +28,7 @@ from migration.progress import Steps
 from migration.run import Options, Outcome, migrate
 from migration.snapshot import file_sha256
 from migration.source import check_source, find_source
-from scripts.demo_data import parse_size
+from scripts.demo_data.size import parse_size
 from scripts.make_demo_database import make_demo_database
 
 DEMO_FOLDER = Path("var/demo")
@@ -48,7 +46,7 @@ _CALLS: tuple[tuple[str, dict[str, Any]], ...] = (
         {"query": "select level, count(*) as logs from logs group by level order by logs desc"},
     ),
     ("postgres_query", {"query": "DELETE FROM logs"}),
-    ("postgres_execute", {"query": "update files set content_hash = null where false"}),
+    ("postgres_execute", {"query": "update files set size = 0 where id = -1"}),
     (
         "postgres_schema_alter",
         {"ddl": "create index if not exists demo_logs_level on logs (level)"},
@@ -105,7 +103,7 @@ async def _ask(server: Server) -> None:
     """Call the tools through the SDK's client, and show what an agent would get."""
     parameters = StdioServerParameters(
         command=str(Path(sys.executable).with_name("mcp-server-atlas-pg")),
-        env={**os.environ, **_environment(server)},
+        env={**os.environ, **_environment(server), "MCP_LOG_LEVEL": "error"},
     )
     async with Client(stdio_client(parameters)) as client:
         for tool, arguments in _CALLS:
@@ -134,7 +132,9 @@ def _brief(answer: dict[str, Any]) -> str:
     }
     if not chosen:
         listed = answer.get("tables") or answer.get("columns") or []
-        chosen = {"names": [entry.get("table_name") or entry.get("column_name") for entry in listed]}
+        chosen = {
+            "names": [entry.get("table_name") or entry.get("column_name") for entry in listed]
+        }
     text = json.dumps(chosen, ensure_ascii=False, default=str)
     return text if len(text) <= 160 else text[:157] + "…"
 
@@ -149,13 +149,15 @@ def _summary(server: Server, outcome: Outcome) -> None:
             "agents": ["atlas", "tetyana", "grisha"],
         }
     }
-    grid = Table.grid(padding=(0, 2))
-    grid.add_row("verdict", f"[bold]{outcome.report.data['verdict'].upper()}[/]")
-    grid.add_row("report", escape(str(outcome.directory / "report.html")))
-    grid.add_row("psql", f"POSTGRES_DB={server.database} .venv/bin/python -m database psql")
-    grid.add_row("stop", "make demo-down")
-    grid.add_row("agents", "in ~/.config/atlastrinity/mcp/config.json, under mcpServers:")
-    out.print(Panel(grid, title="Done", border_style="green", expand=False))
+    folder = Path(sys.executable).parent
+    for label, text in (
+        ("verdict", outcome.report.data["verdict"].upper()),
+        ("report", str(outcome.directory / "report.html")),
+        ("look", f"POSTGRES_DB={server.database} {folder / 'python'} -m database psql"),
+        ("stop", "make demo-down"),
+        ("attach", "put this under mcpServers in ~/.config/atlastrinity/mcp/config.json:"),
+    ):
+        out.print(f"[bold green]{label:<8}[/] {escape(text)}")
     out.print_json(json.dumps(entry))
 
 
