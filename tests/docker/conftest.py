@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from scripts.make_demo_database import make_demo_database
 from tests.docker.project import ROOT, SECRET_NAMES, Project, run
 from tests.docker.watch import CommandLines
 
@@ -56,8 +57,6 @@ def base_images() -> None:
 @pytest.fixture(scope="session")
 def platform_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A filled AtlasTrinity database, alone in a folder that any user may read."""
-    from scripts.make_demo_database import make_demo_database
-
     folder = tmp_path_factory.mktemp("platform")
     folder.chmod(0o755)
     path = folder / "atlastrinity.db"

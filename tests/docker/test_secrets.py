@@ -43,7 +43,7 @@ def test_no_secret_is_in_a_process_list(
 ) -> None:
     running = [entry["Id"] for entry in road.containers().values() if entry["State"]["Running"]]
     for container in running:
-        assert not leaked(docker("top", container, "-eo", "args"), secrets)
+        assert not leaked(docker("top", container, "-eo", "pid,args"), secrets)
     # Including programs that are over by now: psql, pgloader, initdb.
     assert not leaked("\n".join(command_lines.seen), secrets)
     watched = Path("/proc/self/cmdline").exists()
