@@ -18,7 +18,7 @@ def name() -> Iterator[str]:
     """A name for a container and its volume, removed afterwards."""
     chosen = f"atlas-test-{uuid.uuid4().hex[:8]}"
     yield chosen
-    run(["docker", "rm", "--force", chosen], check=False)
+    run(["docker", "rm", "--force", "--volumes", chosen], check=False)
     run(["docker", "volume", "rm", "--force", chosen], check=False)
 
 
