@@ -151,6 +151,7 @@ _BY_STATE = {
     "23514": "The value breaks the rule of the table named in the message.",
     "25006": "postgres_query only reads; writes go through postgres_execute.",
     "25P02": "An earlier statement failed; heal that one.",
+    "2BP01": "Drop what depends on it first, one at a time; CASCADE is not available.",
     "40001": "Send the same call again; nothing was changed.",
     "40P01": "Two writes waited for each other. Send the same call again; nothing was changed.",
     "42501": "This tool's login has no right to it. If it should, a person grants it in sql/.",

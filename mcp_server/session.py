@@ -199,8 +199,9 @@ def failure_of(error: Exception, sql: str, limit_ms: int) -> Failure:
     if isinstance(error, asyncpg.PostgresError) and error.sqlstate and not lost:
         message = error.args[0] if error.args else type(error).__name__
         detail = getattr(error, "detail", None)
-        # PostgreSQL's own hint is kept: it knows the column that was meant.
-        own = getattr(error, "hint", None) or ""
+        # PostgreSQL's own hint is kept: it knows the column that was meant. Not where it says
+        # CASCADE, which the gate does not take.
+        own = "" if error.sqlstate == "2BP01" else getattr(error, "hint", None) or ""
         ours = hint_for(error.sqlstate, str(message), sql)
         return Failure(
             str(message),

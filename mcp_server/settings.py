@@ -15,7 +15,9 @@ TOKEN_SECRET = "mcp_token"  # noqa: S105 - the name of the secret's file
 class Settings(BaseSettings):
     """The settings as the environment gives them."""
 
-    model_config = SettingsConfigDict(env_file=".env", env_prefix="MCP_", extra="ignore")
+    model_config = SettingsConfigDict(
+        env_file=".env", env_prefix="MCP_", env_ignore_empty=True, extra="ignore"
+    )
 
     host: str = Field(default="127.0.0.1", description="Address that --http listens on.")
     port: int = Field(default=8765, ge=0, le=65535, description="Port that --http listens on.")

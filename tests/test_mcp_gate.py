@@ -27,7 +27,10 @@ GATE = Gate()
         ("select $x$it's; fine$x$, E'\\'', U&'\\0441'", "SELECT"),
         ("explain analyze select * from tasks", "EXPLAIN"),
         ("show all", "SHOW"),
-        ("select count(*) filter (where status = 'FAILED') over (order by id) from tasks", "SELECT"),
+        (
+            "select count(*) filter (where status = 'FAILED') over (order by id) from tasks",
+            "SELECT",
+        ),
     ],
 )
 def test_a_query_passes(sql: str, operation: str) -> None:
@@ -75,7 +78,7 @@ def test_a_query_that_does_more_than_read_is_refused(sql: str, sqlstate: str) ->
 @pytest.mark.parametrize(
     "sql",
     [
-        "insert into tasks (id) values ('1') on conflict (id) do update set goal = 'x' returning id",
+        "insert into tasks (id) values ('1') on conflict (id) do update set goal = 'x' returning *",
         "update tasks set goal = 'x' where id = '1'",
         "delete from tasks using sessions where tasks.session_id = sessions.id",
         "with s as (select 1 as i) update tasks set goal = 'x' from s where tasks.id = s.i",
@@ -224,10 +227,11 @@ def test_a_deep_text_within_the_bound_is_judged() -> None:
         judge_query("select " + "not (" * 2_000 + "pg_sleep(1) is null" + ")" * 2_000)
 
 
-FRAGMENTS = st.sampled_from(
-    "select from where delete insert update with as ( ) ; , ' \" $$ $a$ -- /* */ E' U&\" \\ \0 \r \n "
-    "tasks pg_sleep(1) :: 1 + = null for returning into explain analyze \ufeff \u200b \ud800".split(" ")
+WORDS = (
+    "select from where delete insert update with as for returning into explain analyze null tasks "
+    "pg_sleep(1) ( ) ; , ' \" $$ $a$ -- /* */ E' U&\" :: 1 + ="
 )
+FRAGMENTS = st.sampled_from([*WORDS.split(), "\\", "\0", "\r", "\n", "\ufeff", "\u200b", "\ud800"])
 
 
 @settings(max_examples=300, deadline=None)
@@ -237,8 +241,8 @@ def test_any_text_is_either_taken_or_refused_with_a_reason(text: str) -> None:
         try:
             assert judge(text).text == text
         except Failure as refused:
-            assert refused.error
-            assert refused.sqlstate
+            if not (refused.error and refused.sqlstate):
+                pytest.fail(f"no reason for {text!r}")
 
 
 def test_every_denied_function_has_a_reason() -> None:

@@ -5,6 +5,7 @@ import resource
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import anyio
 import pytest
@@ -169,7 +170,11 @@ async def test_thirty_two_callers_at_once_are_all_served(database: Server) -> No
 
 
 async def test_callers_wait_for_a_connection_only_so_long(database: Server) -> None:
-    settings = {"read_connections": 1, "acquire_timeout_ms": 300, "statement_timeout_ms": 2_000}
+    settings: dict[str, Any] = {
+        "read_connections": 1,
+        "acquire_timeout_ms": 300,
+        "statement_timeout_ms": 2_000,
+    }
     async with agent(database, **settings) as a:
         slow, fast = await asyncio.gather(a.query(ENDLESS), a.query("select 1"))
     assert {slow["sqlstate"], fast["sqlstate"]} == {"57014", "53300"}

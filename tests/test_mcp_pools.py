@@ -201,7 +201,9 @@ async def test_the_server_starts_without_postgresql_and_finds_it_later(database:
         return found[0]
 
     access = open_access(Settings(), discover=discover)
-    early = (await answer_call(access, "postgres_query", {"query": "select 1"}))["structuredContent"]
+    early = (await answer_call(access, "postgres_query", {"query": "select 1"}))[
+        "structuredContent"
+    ]
     assert (early["success"], early["sqlstate"], early["hint"]) == (False, "08001", "Start one.")
     found.append(database)
     late = await answer_call(access, "postgres_query", {"query": "select 1 as n"})

@@ -21,13 +21,13 @@ pytestmark = pytest.mark.anyio
 
 SESSION = "11111111-1111-1111-1111-111111111111"
 ADD_SESSION = (
-    f"insert into sessions (id, started_at, metadata_blob) values ('{SESSION}', now(), '{{}}')"  # noqa: S608
+    f"insert into sessions (id, started_at, metadata_blob) values ('{SESSION}', now(), '{{}}')"
 )
 ADD_TASKS = f"""
     insert into tasks (id, session_id, goal, status, golden_path, created_at, metadata_blob)
     select gen_random_uuid(), '{SESSION}', 'Мета ' || n, 'PENDING', n % 2 = 0, now(), '{{"n": [1]}}'
     from generate_series(1, 10) as n
-"""  # noqa: S608
+"""
 
 
 async def test_health_check_says_what_the_plan_wants(database: Server) -> None:
@@ -131,7 +131,7 @@ async def test_every_value_arrives_without_loss(
     database: Server, expression: str, value: object
 ) -> None:
     async with agent(database) as a:
-        assert await a.rows(f"select {expression} as v") == [{"v": value}]  # noqa: S608
+        assert await a.rows(f"select {expression} as v") == [{"v": value}]
 
 
 async def test_values_of_own_types_arrive_as_text(database: Server) -> None:
@@ -147,7 +147,9 @@ async def test_values_of_own_types_arrive_as_text(database: Server) -> None:
 
 async def test_json_deeper_than_the_encoder_goes_arrives_as_text(database: Server) -> None:
     async with agent(database) as a:
-        (row,) = await a.rows("select (repeat('[', 400) || repeat(']', 400))::jsonb as deep, 1 as n")
+        (row,) = await a.rows(
+            "select (repeat('[', 400) || repeat(']', 400))::jsonb as deep, 1 as n"
+        )
     assert row["n"] == 1
     assert json.loads(str(row["deep"]).replace("'", '"'))
 
@@ -236,7 +238,9 @@ async def test_the_schema_is_healed_by_the_plans_statements(database: Server) ->
 async def test_an_index_is_built_concurrently_or_not_at_all(database: Server) -> None:
     async with agent(database) as a:
         assert (await a.alter("create index concurrently ix on tasks (goal)"))["success"]
-        assert (await a.alter("create index concurrently ix on tasks (goal)"))["sqlstate"] == "42P07"
+        assert (await a.alter("create index concurrently ix on tasks (goal)"))[
+            "sqlstate"
+        ] == "42P07"
         await a.execute(ADD_SESSION)
         await a.execute(ADD_TASKS)
         answer = await a.alter("create unique index concurrently one on tasks (status)")
@@ -355,12 +359,10 @@ async def test_a_delete_through_query_is_refused_by_the_gate_and_by_the_role(
     async with agent(database, gate=OPEN_GATE) as a:
         answer = await a.query("delete from sessions")
         assert (answer["refused_by"], answer["sqlstate"]) == ("database", "25006")
-    with (
-        connect(database, "mcp_read") as connection,
-        pytest.raises(psycopg.errors.InsufficientPrivilege),
-    ):
+    with connect(database, "mcp_read") as connection:
         connection.read_only = False
-        connection.execute("delete from sessions")
+        with pytest.raises(psycopg.errors.InsufficientPrivilege):
+            connection.execute("delete from sessions")
     assert query(database, "select count(*) from sessions") == [(1,)]
 
 

@@ -1,4 +1,4 @@
-"""The server as a program: over stdio and over HTTP, with the token, quietly and without secrets."""
+"""The server as a program: over stdio and HTTP, with the token, quietly and without secrets."""
 
 import http.client
 import json
@@ -176,9 +176,7 @@ def test_http_does_not_start_open_to_other_machines(database: Server, tmp_path: 
     assert run_module("mcp_server", "--http", "--port", "0", MCP_TOKEN_FILE=empty).returncode == 2
 
 
-def test_http_takes_the_token_from_the_file_that_is_named(
-    database: Server, tmp_path: Path
-) -> None:
+def test_http_takes_the_token_from_the_file_that_is_named(database: Server, tmp_path: Path) -> None:
     (tmp_path / "token").write_text("a-token-of-the-operators\n")
     with http_server(database, tmp_path / "log", MCP_TOKEN_FILE=tmp_path / "token") as url:
         assert post(url, INITIALIZE, Authorization=f"Bearer {token_of(database)}")[0] == 401

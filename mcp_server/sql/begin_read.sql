@@ -3,7 +3,8 @@
 -- The select is not only for the settings: it takes the snapshot, after which SET TRANSACTION
 -- READ WRITE is an error. set_config(…, true) rather than SET: one statement, gone at the end of
 -- the transaction. transaction_timeout ends a transaction whose client has died silently.
-begin read only;
+begin;
+set transaction read only; -- noqa: PRS
 select
     set_config('statement_timeout', {statement_timeout}, true),
     set_config('lock_timeout', {lock_timeout}, true),

@@ -13,4 +13,4 @@ from (
     ('mcp_write', 'select, insert, update, delete'),
     ('atlas', 'select, insert, update, delete')
 ) as granted (role, rights)
-where exists (select from pg_roles where rolname = granted.role)
+where granted.role in (select rolname from pg_roles)

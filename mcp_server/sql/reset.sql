@@ -3,7 +3,7 @@
 -- DISCARD ALL cannot be sent together with ROLLBACK; these are its parts, in one round trip.
 -- SET SESSION AUTHORIZATION DEFAULT undoes SET ROLE, which RESET ALL does not.
 rollback;
-close all;
+close all; -- noqa: PRS
 set session authorization default;
 reset all;
 deallocate all;

@@ -11,7 +11,7 @@ select
     format_type(element.oid, null) as elemtype_name,
     element.typdelim as elemdelim,
     null::oid as range_subtype,
-    null::oid [] as attrtypoids
+    null::oid[] as attrtypoids
 from pg_type as type
 left join pg_type as element on type.typelem = element.oid and type.typcategory = 'A'
-where type.oid = any($1::oid [])
+where type.oid = any($1::oid[])
