@@ -81,12 +81,17 @@ def command_text(server: Server, rendering: Rendering) -> str:
     """The command file.
 
     Raises:
-        UsageError: pgloader cannot express this server's address.
+        UsageError: pgloader cannot express this server's address or password.
     """
     if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_-]*", server.database):
         raise UsageError(
             f"pgloader cannot name the database {server.database}.",
             f"Choose letters, digits, '-' and '_' alone. {_ENGINE_HINT}",
+        )
+    if not (server.password(LOGIN) or "").isascii():
+        raise UsageError(
+            f"pgloader cannot send the password of {LOGIN}: it is not ASCII.",
+            f"Choose another password. {_ENGINE_HINT}",
         )
     room = _QUEUE_BYTES // (_BYTES_PER_CHARACTER * rendering.longest_row)
     return _COMMAND.format(

@@ -209,13 +209,38 @@ class _Insert:
         if rows is not None:
             return rows, []
         if high - low == 1:
-            assert self._refusal is not None
-            reason = self._refusal.diag.message_primary or str(self._refusal)
-            return 0, [Refusal(low, None, reason, self._refusal.sqlstate or "22000")]
+            return 0, [self._explain(low)]
         middle = (low + high) // 2
         first, refusals = self.halving(low, middle)
         second, others = self.halving(middle, high)
         return first + second, refusals + others
+
+    def _explain(self, position: int) -> Refusal:
+        """Why the row at this position is refused, and which column is the cause, if one is."""
+        cause = self._refusal
+        assert cause is not None
+        column = None
+        for number, checked_type in self._checked:
+            query = sql.SQL("select {} from {} where n = {}").format(
+                sql.SQL("pg_input_is_valid({}, {})").format(
+                    _column(number), sql.Literal(checked_type)
+                ),
+                _staged(self._table),
+                sql.Literal(position),
+            )
+            try:
+                with self._connection.transaction():
+                    row = self._connection.execute(query).fetchone()
+            except psycopg.Error as error:
+                if not _is_refusal(error):
+                    raise
+                column, cause = number, error
+                break
+            if row and row[0] is False:
+                column = number
+                break
+        reason = cause.diag.message_primary or str(cause)
+        return Refusal(position, column, reason, cause.sqlstate or "22000")
 
 
 def _is_refusal(error: psycopg.Error) -> bool:
