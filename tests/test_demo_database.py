@@ -191,4 +191,4 @@ def test_sizes_are_read_as_people_write_them() -> None:
     assert parse_size("512KiB") == 512 * 1024
     assert parse_size("700") == 700
     assert format_size(999) == "999 B"
-    assert format_size(5_000_000) == "5.0 MB"
+    assert format_size(5_000_000) == "5 MB"

@@ -26,6 +26,6 @@ def format_size(count: float) -> str:
     """`count` bytes with the largest fitting unit, in powers of 1000."""
     for unit in ("B", "kB", "MB", "GB"):
         if abs(count) < 1000:
-            return f"{count:.0f} {unit}" if unit == "B" else f"{count:.1f} {unit}"
+            return f"{count:.1f}".removesuffix(".0") + f" {unit}"
         count /= 1000
     return f"{count:.1f} TB"
