@@ -1,83 +1,163 @@
-"""The report for people: one page, with everything in it."""
+"""The report as one page for people: no script, no font, no image from anywhere.
 
+Invariant: whatever stands in the database (names, values, errors) is shown as text. The template
+escapes by default, and characters that would act on the page without being seen are spelt out.
+"""
+
+import unicodedata
+from collections.abc import Mapping, Sequence
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from jinja2 import Environment, FileSystemLoader
 
-_UNITS = ("B", "kB", "MB", "GB", "TB")
-#: Verdict → what it means, in a sentence for somebody who was not there.
-_MEANING = {
-    "verified": "Every value of every row was compared in both databases and is the same.",
-    "quarantined": "All rows but those in quarantine were compared and are the same. "
-    "The others are kept whole, with the reason.",
-    "failed": "The target was not changed. Below is what stood in the way.",
-}
+#: Rows that the page lists of a long section; the JSON report holds more.
+_LISTED = 50
+_CHARTED = 24
+_CHARACTERS = 400
+_MARKS = {"verified": "✓", "quarantined": "!", "failed": "✕"}
+_KINDS = {"verified": "good", "quarantined": "warn", "failed": "bad"}
+#: They act on the text around them, or cannot be seen.
+_INVISIBLE = ("Cc", "Cf", "Cs", "Zl", "Zp")
+_THIN_SPACE = "\u202f"
+_JOINERS = "\u200c\u200d"
 
 
-def render(report: dict[str, Any]) -> str:
-    """The HTML page of a report, without any reference to the outside."""
+def render(report: Mapping[str, Any]) -> str:
+    """The page for a report (docs/reference/report.md); the text can always be written as UTF-8."""
     environment = Environment(
         loader=FileSystemLoader(Path(__file__).parent),
         autoescape=True,
-        undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters |= {"size": _size, "number": _number, "duration": _duration}
-    tables = report["tables"]
-    return environment.get_template("template.html.j2").render(
-        report=report,
-        meaning=_MEANING[report["verdict"]],
-        totals={
-            name: sum(table[name] for table in tables)
-            for name in (
-                "rows_source",
-                "rows_loaded",
-                "rows_quarantined",
-                "rows_verified",
-                "bytes",
-            )
-        },
-        charts=[
-            _chart("Rows", tables, "rows_source", _number),
-            _chart("Bytes in PostgreSQL", tables, "bytes", _size),
-            _chart("Seconds to load", tables, "seconds", _duration),
-        ],
+    environment.filters |= {
+        "count": _count,
+        "size": _size,
+        "duration": _duration,
+        "moment": _moment,
+        "shown": _shown,
+        "pairs": _pairs,
+        "plural": _plural,
+    }
+    page = environment.get_template("template.html.j2").render(
+        report=report, view=_view(report), listed=_LISTED
     )
+    return page.encode("utf-8", "backslashreplace").decode("utf-8")
 
 
-def _chart(title: str, tables: list[dict[str, Any]], name: str, label: Any) -> dict[str, Any]:  # noqa: ANN401
-    """Bars for the tables that have something to show, the longest first."""
-    shown = sorted((table for table in tables if table[name]), key=lambda table: -table[name])
-    longest = shown[0][name] if shown else 1
+def _view(report: Mapping[str, Any]) -> dict[str, Any]:
+    """What the template shows and the report does not say in so many words."""
+    tables = report["tables"]
+    totals = {
+        name: sum(table[name] for table in tables)
+        for name in ("rows_source", "rows_loaded", "rows_quarantined", "rows_verified", "bytes")
+    }
+    verdict = str(report["verdict"])
+    seconds = report["seconds"]
     return {
-        "title": title,
-        "bars": [
-            {
-                "table": table["target"],
-                "label": label(table[name]),
-                "percent": round(100 * table[name] / longest, 2),
-            }
-            for table in shown
-        ],
+        "mark": _MARKS[verdict],
+        "kind": _KINDS[verdict],
+        "sentence": _sentence(report, totals),
+        "totals": totals,
+        "balanced": totals["rows_source"] == totals["rows_loaded"] + totals["rows_quarantined"],
+        "known": sum(bool(table["known"]) for table in tables),
+        "rate": totals["rows_loaded"] / seconds if seconds else 0,
+        "source_name": Path(report["source"]["path"]).name,
+        "chart": _chart(tables),
+        "uncharted": max(len(tables) - _CHARTED, 0),
+        "phases": _with_shares(report["phases"], "seconds"),
     }
 
 
-def _number(value: float) -> str:
-    return f"{value:,}".replace(",", "\u202f")
+def _sentence(report: Mapping[str, Any], totals: Mapping[str, int]) -> str:
+    """What the verdict means, for somebody who was not there."""
+    tables = _plural(len(report["tables"]), "table")
+    verified = _plural(totals["rows_verified"], "row")
+    refused = _plural(totals["rows_quarantined"], "row")
+    if report["verdict"] == "verified":
+        return (
+            f"Every value of {verified} in {tables} was compared, and is the same in SQLite "
+            "and in PostgreSQL."
+        )
+    if report["verdict"] == "quarantined":
+        return (
+            f"Every value of {verified} was compared, and is the same on both sides. {refused} "
+            "could not be carried over as they are, and are kept whole in migration.quarantine."
+        )
+    if report["differences"]:
+        differing = sum(not table["verified"] for table in report["tables"])
+        return f"The target was not changed: the two sides would differ in {differing} of {tables}."
+    if totals["rows_quarantined"]:
+        return (
+            f"The target was not changed: {refused} cannot be carried over as they are. Correct "
+            "them in SQLite, or keep them aside with --quarantine."
+        )
+    return "The target was not changed: the run did not reach its end."
 
 
-def _size(value: float) -> str:
-    unit = 0
-    while value >= 1000 and unit < len(_UNITS) - 1:
-        value /= 1000
-        unit += 1
-    return f"{value:.0f} {_UNITS[unit]}" if unit == 0 else f"{value:.1f} {_UNITS[unit]}"
+def _chart(tables: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """The largest tables, with each figure's share of the largest such figure in per cent."""
+    chosen = sorted(tables, key=lambda table: (-table["bytes"], -table["rows_source"]))[:_CHARTED]
+    rows = [dict(table) for table in chosen]
+    for name in ("rows_source", "bytes", "seconds"):
+        rows = _with_shares(rows, name)
+    return rows
+
+
+def _with_shares(rows: Sequence[Mapping[str, Any]], name: str) -> list[dict[str, Any]]:
+    largest = max((row[name] for row in rows), default=0) or 1
+    return [{**row, f"{name}_share": round(100 * row[name] / largest, 2)} for row in rows]
+
+
+def _count(number: int) -> str:
+    return f"{number:,}".replace(",", _THIN_SPACE)
+
+
+def _plural(number: int, noun: str) -> str:
+    return f"{_count(number)} {noun}{'' if number == 1 else 's'}"
+
+
+def _size(number: float) -> str:
+    for unit in ("B", "kB", "MB", "GB"):
+        if number < 1000:
+            return f"{number:.1f}".removesuffix(".0") + f" {unit}"
+        number /= 1000
+    return f"{number:.1f} TB"
 
 
 def _duration(seconds: float) -> str:
-    if seconds < 60:
-        return f"{seconds:.2f} s"
+    if seconds < 0.9995:
+        return f"{seconds * 1000:.0f} ms"
+    if seconds < 99.5:
+        return f"{seconds:.1f} s"
     minutes, rest = divmod(round(seconds), 60)
-    return f"{minutes} min {rest} s"
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours} h {minutes} min" if hours else f"{minutes} min {rest} s"
+
+
+def _moment(text: str) -> str:
+    return datetime.fromisoformat(text).strftime("%Y-%m-%d %H:%M:%S %Z")
+
+
+def _pairs(value: object) -> str:
+    """A key or a policy, whatever its form, on one line."""
+    if isinstance(value, Mapping):
+        return ", ".join(f"{name} {_pairs(entry)}" for name, entry in value.items())
+    if isinstance(value, list | tuple):
+        return ", ".join(map(_pairs, value))
+    return "NULL" if value is None else str(value)
+
+
+def _shown(value: object) -> str:
+    """Text of the database: invisible characters spelt out, and not longer than fits."""
+    text = str(value)
+    cut = text[:_CHARACTERS]
+    visible = "".join(
+        character.encode("unicode_escape").decode("ascii")
+        if unicodedata.category(character) in _INVISIBLE and character not in _JOINERS
+        else character
+        for character in cut
+    )
+    return visible + ("…" if len(text) > len(cut) else "")
