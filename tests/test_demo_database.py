@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from database.errors import UsageError
+from database.settings import Server
 from migration.source import open_source
 from scripts.demo_data.size import format_size, parse_size
 from scripts.make_demo_database import make_demo_database
@@ -192,3 +193,14 @@ def test_sizes_are_read_as_people_write_them() -> None:
     assert parse_size("700") == 700
     assert format_size(999) == "999 B"
     assert format_size(5_000_000) == "5 MB"
+
+
+@pytest.mark.parametrize("january", [False, True])
+def test_every_row_of_it_can_be_migrated(database: Server, tmp_path: Path, january: bool) -> None:
+    make_demo_database(tmp_path / "demo.db", target_bytes=2_000_000, january=january)
+    result = run_module(
+        *("migration", "run", tmp_path / "demo.db"),
+        server=database,
+        MIGRATION_DIR=tmp_path / "work",
+    )
+    assert result.returncode == 0, result.stderr

@@ -77,7 +77,17 @@ class Text:
 
     def _scalar(self) -> object:
         rng = self._rng
-        fixed = (None, True, False, 0, -1, "", 1e-07, 'line1\nline2\t"q" \\ back', "/tmp/її.txt")  # noqa: S108
+        fixed = (
+            None,
+            True,
+            False,
+            0,
+            -1,
+            "",
+            1e-07,
+            'line1\nline2\t"q" \\ back',
+            "/Users/dev/її.txt",
+        )
         choice = int(rng.random() * (len(fixed) + 4))
         if choice < len(fixed):
             return fixed[choice]
