@@ -18,6 +18,7 @@ from psycopg import sql
 
 from migration.convert import Converted
 from migration.plan import ColumnPlan
+from migration.statements import statement
 
 _NULL = b"~"
 _SEPARATOR = b";"
@@ -60,11 +61,7 @@ def sql_field(column: ColumnPlan) -> sql.Composable:
 
 
 def sql_digest(columns: tuple[ColumnPlan, ...], relation: sql.Composable) -> sql.Composed:
-    """A subquery `(select ctid as row_id, md5(…) as digest from relation)`.
-
-    Each value is rendered once, in an inner query that OFFSET 0 keeps PostgreSQL from
-    flattening: its length and its text are both needed, and JSON is costly to print.
-    """
+    """A query for `row_id` (the ctid) and `digest` of every row of a relation."""
     fields = [sql.Identifier(f"f{number}") for number in range(len(columns))]
     rendered = [
         sql.SQL("{} as {}").format(sql_field(column), field)
@@ -78,10 +75,7 @@ def sql_digest(columns: tuple[ColumnPlan, ...], relation: sql.Composable) -> sql
         )
         for column, field in zip(columns, fields, strict=True)
     ]
-    return sql.SQL(
-        "(select row_id, md5({line}) as digest"
-        " from (select ctid as row_id, {rendered} from {relation} offset 0) as rendered)"
-    ).format(
+    return statement("row_digests").format(
         line=sql.SQL(" || ';' || ").join(parts),
         rendered=sql.SQL(", ").join(rendered),
         relation=relation,

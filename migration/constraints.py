@@ -17,7 +17,7 @@ from migration.plan import ForeignKeyPlan, Plan, TablePlan
 from migration.rows import RefusedRow, RowConverter
 from migration.schema import LeftOut
 from migration.source import Row, read_rows
-from migration.statements import Connection, fetch, trusted
+from migration.statements import Connection, fetch, statement, trusted
 from migration.target import SCHEMA, identifier
 
 _ACTIONS = {
@@ -187,14 +187,10 @@ def _expel(
     connection: Connection, snapshot: Path, table: TablePlan, rule: Rule
 ) -> list[RefusedRow]:
     """Delete the rows that break a rule and find them again in the source by their digests."""
-    query = sql.SQL(
-        "with offending as ({offenders}), digests as (select * from {digests} as d"
-        " where d.row_id in (select o.row_id from offending as o))"
-        " delete from {table} as t using digests as d where t.ctid = d.row_id returning d.digest"
-    ).format(
+    query = statement("expel").format(
         offenders=_offenders(rule),
         digests=sql_digest(table.columns, identifier(table)),
-        table=identifier(table),
+        relation=identifier(table),
     )
     wanted: dict[str, int] = {}
     for (digest,) in connection.execute(query).fetchall():
@@ -228,36 +224,26 @@ def _matching(
 
 def _offenders(rule: Rule) -> sql.Composable:
     """A query for the ctid of every row that breaks the rule."""
-    table = sql.Identifier(SCHEMA, rule.table)
+    relation = sql.Identifier(SCHEMA, rule.table)
     columns = [sql.Identifier("t", name) for name in rule.columns]
+    present = _all(sql.SQL("{} is not null"), columns)
     if rule.kind == "f":
         assert rule.parent is not None
         pairs = [
             sql.SQL("p.{} = {}").format(sql.Identifier(theirs), ours)
             for theirs, ours in zip(rule.parent_columns, columns, strict=True)
         ]
-        return sql.SQL(
-            "select t.ctid as row_id from {table} as t where {present}"
-            " and not exists (select from {parent} as p where {pairs})"
-        ).format(
-            table=table,
-            present=_all(sql.SQL("{} is not null"), columns),
+        return statement("orphans").format(
+            relation=relation,
+            present=present,
             parent=sql.Identifier(SCHEMA, rule.parent),
             pairs=sql.SQL(" and ").join(pairs),
         )
     if rule.kind == "c":
         expression = trusted(rule.expression or "true")
-        return sql.SQL("select t.ctid as row_id from {} as t where not ({})").format(
-            table, expression
-        )
-    return sql.SQL(
-        "select n.row_id from (select t.ctid as row_id, row_number() over"
-        " (partition by {columns} order by t.ctid) as number from {table} as t"
-        " where {present}) as n where n.number > 1"
-    ).format(
-        columns=sql.SQL(", ").join(columns),
-        table=table,
-        present=_all(sql.SQL("{} is not null"), columns),
+        return statement("failed_checks").format(relation=relation, expression=expression)
+    return statement("repeated_keys").format(
+        columns=sql.SQL(", ").join(columns), relation=relation, present=present
     )
 
 

@@ -16,6 +16,7 @@ from migration.canonical import field_of, row_digest, sql_digest
 from migration.plan import Plan, TablePlan
 from migration.rows import RefusedRow, RowConverter
 from migration.source import read_rows
+from migration.statements import statement
 
 _BUCKET_BITS = 12
 
@@ -80,10 +81,6 @@ def target_digest(
 ) -> TableDigest:
     """The digest of every row of the target table, computed by PostgreSQL."""
     relation = sql.Identifier(schema, table.target)
-    query = sql.SQL(
-        "select ('x' || substr(digest, 17, 3))::bit(12)::int as bucket, count(*),"
-        " sum(('x' || left(digest, 16))::bit(64)::bigint)"
-        " from {digests} as digests group by bucket"
-    ).format(digests=sql_digest(table.columns, relation))
+    query = statement("table_digest").format(digests=sql_digest(table.columns, relation))
     rows: Iterable[tuple[int, int, int]] = connection.execute(query).fetchall()  # type: ignore[assignment]
     return TableDigest({bucket: (count, int(total)) for bucket, count, total in rows})

@@ -15,7 +15,7 @@ from migration.digest import TableDigest, bucket_of, target_digest
 from migration.plan import TablePlan
 from migration.rows import RefusedRow, RowConverter
 from migration.source import Row, read_rows
-from migration.statements import Connection
+from migration.statements import Connection, statement
 from migration.target import SCHEMA, identifier
 
 #: Differences shown per table; the count of differing buckets is always complete.
@@ -131,17 +131,13 @@ def _target_rows(
 ) -> dict[bytes, list[_Cells]]:
     # Equal rows are grouped by PostgreSQL, so that one difference in a large table brings
     # only the rows of its two buckets here.
-    query = sql.SQL(
-        "select d.digest, array[{canonical}], array[{shown}] from {table} as t"
-        " inner join {digests} as d on d.row_id = t.ctid"
-        " where ('x' || substr(d.digest, 17, 3))::bit(12)::int = any({buckets})"
-    ).format(
+    query = statement("rows_of_buckets").format(
         canonical=sql.SQL(", ").join(map(sql_field, table.columns)),
         shown=sql.SQL(", ").join(
             sql.SQL("left({}::text, 200)").format(sql.Identifier(column.target))
             for column in table.columns
         ),
-        table=identifier(table),
+        relation=identifier(table),
         digests=sql_digest(table.columns, identifier(table)),
         # A literal, not a parameter: with parameters a % in a column's name would be one too.
         buckets=sql.Literal(list(buckets)),

@@ -6,7 +6,7 @@ select
     x.indisunique as is_unique,
     coalesce(array(
         select a.attname::text
-        from unnest(x.indkey::int2 []) with ordinality as k (attnum, position)
+        from unnest(x.indkey::int2[]) with ordinality as k (attnum, position)
         inner join pg_catalog.pg_attribute as a on x.indrelid = a.attrelid and k.attnum = a.attnum
         order by k.position
     ), '{}') as columns
