@@ -18,14 +18,14 @@ import typer
 from psycopg import sql
 from rich.console import Console
 from rich.table import Table
-from scripts.demo_data.size import parse_size
-from scripts.make_demo_database import make_demo_database
 
 from database import cli
 from database.connect import connect
 from database.embedded.server import temporary_server
 from database.settings import Server
 from migration.load import EngineName
+from scripts.demo_data.size import parse_size
+from scripts.make_demo_database import make_demo_database
 
 CHECKOUT = Path(__file__).resolve().parents[1]
 app = cli.application("Time the verified migration with each engine.")

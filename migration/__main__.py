@@ -11,6 +11,7 @@ from database import cli
 from database.errors import VerificationError
 from database.settings import Server
 from migration import show
+from migration.backfill import backfills
 from migration.load import EngineName
 from migration.plan import make_plan
 from migration.profile import Profile, profile_source
@@ -52,7 +53,7 @@ def plan(source: Source = None, *, as_json: Json = False) -> None:
     if facts is None:
         return
     with open_target(Server.discover()) as connection:
-        decided = make_plan(facts, read_target(connection))
+        decided = make_plan(facts, read_target(connection), backfills())
     if as_json:
         out.print_json(decided.model_dump_json())
     else:

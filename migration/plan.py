@@ -1,6 +1,6 @@
 """What becomes of every table and column, decided before anything runs."""
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 
 from pydantic import BaseModel, ConfigDict
 
@@ -74,6 +74,8 @@ class TablePlan(BaseModel):
     primary_key: tuple[str, ...] = ()
     foreign_keys: tuple[ForeignKeyPlan, ...] = ()
     indexes: tuple[IndexPlan, ...] = ()
+    #: Columns that the source lacks and sql/ has a value for.
+    backfilled: tuple[str, ...] = ()
 
 
 class Plan(BaseModel):
@@ -92,12 +94,17 @@ class Plan(BaseModel):
         return sum(table.rows for table in self.tables)
 
 
-def make_plan(profile: Profile, target: dict[str, tuple[TargetColumn, ...]]) -> Plan:
+def make_plan(
+    profile: Profile,
+    target: dict[str, tuple[TargetColumn, ...]],
+    backfills: Collection[tuple[str, str]] = (),
+) -> Plan:
     """Decide for every table and column.
 
     Args:
         profile: the source's facts.
         target: the tables that the target has, by name, with their columns.
+        backfills: (table, column) that sql/ has a value for where an older source lacks it.
     """
     not_carried = list(profile.left_out)
     problems: list[str] = []
@@ -106,7 +113,7 @@ def make_plan(profile: Profile, target: dict[str, tuple[TargetColumn, ...]]) -> 
     for entry in profile.tables:
         name = names[entry.table.name]
         if name in target:
-            tables.append(_known_table(entry, name, target[name], problems))
+            tables.append(_known_table(entry, name, target[name], backfills, problems))
         else:
             tables.append(_created_table(entry, names, profile, not_carried))
     return Plan(tables=tuple(tables), not_carried=tuple(not_carried), problems=tuple(problems))
@@ -140,7 +147,11 @@ def _shortened(name: str, suffix: str) -> str:
 
 
 def _known_table(
-    entry: TableProfile, name: str, columns: tuple[TargetColumn, ...], problems: list[str]
+    entry: TableProfile,
+    name: str,
+    columns: tuple[TargetColumn, ...],
+    backfills: Collection[tuple[str, str]],
+    problems: list[str],
 ) -> TablePlan:
     there = {column.name: column for column in columns}
     plans = []
@@ -162,15 +173,22 @@ def _known_table(
                     added=False,
                 )
             )
-    missing = {name for name, column in there.items() if column.not_null and not column.has_default}
+    missing = {key for key, column in there.items() if column.not_null and not column.has_default}
     missing -= {plan.target for plan in plans}
+    backfilled = {column for column in missing if (name, column) in backfills}
+    missing -= backfilled
     if missing and entry.rows:
         problems.append(
             f"{name}: the source has no column {', '.join(sorted(missing))}, "
             "and the target accepts no NULL in it"
         )
     return TablePlan(
-        table=entry.table, target=name, known=True, rows=entry.rows, columns=tuple(plans)
+        table=entry.table,
+        target=name,
+        known=True,
+        rows=entry.rows,
+        columns=tuple(plans),
+        backfilled=tuple(sorted(backfilled)),
     )
 
 

@@ -18,6 +18,7 @@ from psycopg.types.json import Jsonb
 from database.errors import BundleError, QuarantineError, TargetError, VerificationError
 from database.settings import Server
 from migration import constraints, quarantine
+from migration.backfill import backfills, set_defaults
 from migration.digest import TableDigest, source_digests
 from migration.load import Engine, EngineName, LoadedTable, make_engine
 from migration.plan import Plan, make_plan
@@ -89,7 +90,7 @@ def migrate(server: Server, options: Options, steps: Steps) -> Outcome:
         with steps.step("profile"):
             profile = profile_source(snapshot.path)
         with steps.step("plan"):
-            plan = make_plan(profile, read_target(connection))
+            plan = make_plan(profile, read_target(connection), backfills())
             _refuse_unclean(connection, server, plan)
         version = server_version(connection)
         facts = RunFacts(server, version, options.engine, snapshot, plan, steps)
@@ -127,11 +128,13 @@ def _load(connection: Connection, facts: RunFacts, engine: Engine, progress: Row
     with facts.steps.step("load"):
         create_missing(connection, plan)
         taken = constraints.take_down(connection, plan)
+        set_defaults(connection, plan, on=True)
         for table in plan.tables:
             loaded = engine.load(connection, path, table, progress)
             _check_count(loaded)
             loaded.bytes = _size(connection, loaded)
             facts.loaded.append(loaded)
+        set_defaults(connection, plan, on=False)
     with facts.steps.step("constraints"):
         expelled, facts.left_out = constraints.put_back(connection, path, plan, taken)
         reset_identities(connection, plan)

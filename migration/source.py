@@ -142,5 +142,11 @@ def _lenient_text(raw: bytes) -> str:
 
 
 def _has_magic(path: Path) -> bool:
-    with path.open("rb") as file:
-        return file.read(len(_MAGIC)) == _MAGIC
+    try:
+        with path.open("rb") as file:
+            return file.read(len(_MAGIC)) == _MAGIC
+    except OSError as error:
+        raise SourceError(
+            f"Cannot read {path}: {error.strerror}.",
+            "Make it readable, or read it as its owner (compose: SQLITE_UID in .env).",
+        ) from error

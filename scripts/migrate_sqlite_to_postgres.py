@@ -9,8 +9,8 @@ from pathlib import Path
 # Started as a file, Python looks for packages in scripts/ alone.
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from database import cli  # noqa: E402
-from migration.__main__ import run  # noqa: E402
+from database import cli
+from migration.__main__ import run
 
 app = cli.application("Move a SQLite database into PostgreSQL, and prove that nothing was lost.")
 app.command()(run)

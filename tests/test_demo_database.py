@@ -195,11 +195,7 @@ def test_sizes_are_read_as_people_write_them() -> None:
     assert format_size(5_000_000) == "5 MB"
 
 
-#: sql/25_backfills.sql knows what January's rows lack; the migration's plan does not ask it yet.
-NO_BACKFILL = pytest.mark.xfail(strict=True, reason="the plan refuses rows without new columns")
-
-
-@pytest.mark.parametrize("january", [False, pytest.param(True, marks=NO_BACKFILL)])
+@pytest.mark.parametrize("january", [False, True])
 def test_every_row_of_it_can_be_migrated(database: Server, tmp_path: Path, january: bool) -> None:
     make_demo_database(tmp_path / "demo.db", target_bytes=2_000_000, january=january)
     result = run_module(

@@ -93,14 +93,20 @@ class Report:
                     for table in facts.verified
                     for entry in table.differences
                 ],
-                "policies": [],
+                "policies": [
+                    f"{table.target}.{column}, which the source lacks, has sql/'s value"
+                    for table in facts.plan.tables
+                    for column in table.backfilled
+                ],
             }
         )
 
     def write(self, directory: Path) -> None:
         """Write `report.json` and `report.html` into the snapshot's folder."""
         text = json.dumps(self.data, ensure_ascii=False, indent=2)
-        (directory / "report.json").write_text(text + "\n", encoding="utf-8")
+        (directory / "report.json").write_text(
+            text + "\n", encoding="utf-8", errors="backslashreplace"
+        )
         (directory / "report.html").write_text(render(self.data), encoding="utf-8")
 
     def count(self, name: str) -> int:
