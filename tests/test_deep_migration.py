@@ -9,9 +9,9 @@ import time
 from pathlib import Path
 
 import pytest
-from scripts.make_demo_database import make_demo_database
 
 from database.settings import Server
+from scripts.make_demo_database import make_demo_database
 from tests.programs import CHECKOUT, environment, query, run_module
 from tests.test_migration_run import wait_for_no_migration
 
