@@ -35,8 +35,6 @@ class ColumnProfile(BaseModel):
     dates: int
     timestamps: int
     json_documents: int
-    #: Reals that are whole numbers, which an integer column can take.
-    whole_reals: int
 
     @property
     def values(self) -> int:
@@ -129,5 +127,4 @@ def _expressions(column: str) -> dict[str, str]:
         f" and datetime({column}, '+0 days') = substr({column}, 1, 19) and {column} >= '0001')",
         "json_documents": f"sum({text} and substr({column}, 1, 1) in ('{{', '[')"
         f" and json_valid({column}))",
-        "whole_reals": f"sum({kind} = 'real' and {column} = cast({column} as integer))",
     }
