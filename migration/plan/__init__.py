@@ -1,0 +1,21 @@
+"""The plan: what becomes of every table and column, decided before anything runs."""
+
+from migration.plan.make import make_plan
+from migration.plan.model import (
+    ColumnPlan,
+    ForeignKeyPlan,
+    IndexPlan,
+    Plan,
+    TablePlan,
+    TargetColumn,
+)
+
+__all__ = [
+    "ColumnPlan",
+    "ForeignKeyPlan",
+    "IndexPlan",
+    "Plan",
+    "TablePlan",
+    "TargetColumn",
+    "make_plan",
+]
