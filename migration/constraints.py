@@ -18,7 +18,7 @@ from migration.rows import RefusedRow, RowConverter
 from migration.schema import LeftOut
 from migration.source import Row, read_rows
 from migration.statements import Connection, fetch, statement, trusted
-from migration.target import SCHEMA, identifier
+from migration.target import identifier
 
 _ACTIONS = {
     "NO ACTION": sql.SQL("no action"),
@@ -33,6 +33,7 @@ _ACTIONS = {
 class Rule:
     """A constraint or a unique index: the statement that makes it, and how to find offenders."""
 
+    schema: str
     table: str
     name: str
     #: 'p' primary key, 'u' unique, 'f' foreign key, 'c' check, 'x' exclusion, 'i' plain index.
@@ -49,7 +50,8 @@ class TakenDown:
     """What has to be put back, in this order."""
 
     rules: tuple[Rule, ...]
-    forced: tuple[str, ...]
+    #: Tables whose policies bind their owner too.
+    forced: tuple[sql.Identifier, ...]
 
 
 def take_down(connection: Connection, plan: Plan) -> TakenDown:
@@ -58,24 +60,26 @@ def take_down(connection: Connection, plan: Plan) -> TakenDown:
     Row-level security that binds the owner is lifted too, since COPY refuses such tables.
     """
     tables = [table.target for table in plan.tables if table.known]
+    scope = {"schema": plan.schema_name, "tables": tables}
     constraints = [
-        _constraint(row) for row in fetch(connection, "constraints", schema=SCHEMA, tables=tables)
+        _constraint(plan.schema_name, row) for row in fetch(connection, "constraints", **scope)
     ]
-    indexes = [_index(row) for row in fetch(connection, "indexes", schema=SCHEMA, tables=tables)]
+    indexes = [_index(plan.schema_name, row) for row in fetch(connection, "indexes", **scope)]
     forced = [
-        row["relname"] for row in fetch(connection, "forced_policies", schema=SCHEMA, tables=tables)
+        sql.Identifier(plan.schema_name, row["relname"])
+        for row in fetch(connection, "forced_policies", **scope)
     ]
     # Foreign keys go first, since they rest on the keys of others, and come back last.
     for rule in sorted(constraints, key=lambda rule: rule.kind != "f"):
         connection.execute(
             sql.SQL("alter table {} drop constraint {}").format(
-                sql.Identifier(SCHEMA, rule.table), sql.Identifier(rule.name)
+                sql.Identifier(rule.schema, rule.table), sql.Identifier(rule.name)
             )
         )
     for rule in indexes:
-        connection.execute(sql.SQL("drop index {}").format(sql.Identifier(SCHEMA, rule.name)))
-    for name in forced:
-        _force_policies(connection, name, on=False)
+        connection.execute(sql.SQL("drop index {}").format(sql.Identifier(rule.schema, rule.name)))
+    for relation in forced:
+        _force_policies(connection, relation, on=False)
     created = [rule for table in plan.tables if not table.known for rule in _planned(table)]
     return TakenDown((*constraints, *indexes, *created), tuple(forced))
 
@@ -96,8 +100,8 @@ def put_back(
         refused += _create(connection, snapshot, tables, rule, left_out)
     foreign_keys = [rule for rule in taken.rules if rule.kind == "f"]
     refused += _create_foreign_keys(connection, snapshot, tables, foreign_keys, left_out)
-    for name in taken.forced:
-        _force_policies(connection, name, on=True)
+    for relation in taken.forced:
+        _force_policies(connection, relation, on=True)
     return refused, left_out
 
 
@@ -224,7 +228,7 @@ def _matching(
 
 def _offenders(rule: Rule) -> sql.Composable:
     """A query for the ctid of every row that breaks the rule."""
-    relation = sql.Identifier(SCHEMA, rule.table)
+    relation = sql.Identifier(rule.schema, rule.table)
     columns = [sql.Identifier("t", name) for name in rule.columns]
     present = _all(sql.SQL("{} is not null"), columns)
     if rule.kind == "f":
@@ -236,7 +240,7 @@ def _offenders(rule: Rule) -> sql.Composable:
         return statement("orphans").format(
             relation=relation,
             present=present,
-            parent=sql.Identifier(SCHEMA, rule.parent),
+            parent=sql.Identifier(rule.schema, rule.parent),
             pairs=sql.SQL(" and ").join(pairs),
         )
     if rule.kind == "c":
@@ -260,14 +264,15 @@ def _reason(rule: Rule) -> tuple[str, str]:
     return f"a row with the same ({names}) is already there; unique key {rule.name}", "23505"
 
 
-def _constraint(row: dict[str, object]) -> Rule:
+def _constraint(schema: str, row: dict[str, object]) -> Rule:
     create = sql.SQL("alter table {} add constraint {} {}").format(
-        sql.Identifier(SCHEMA, str(row["table_name"])),
+        sql.Identifier(schema, str(row["table_name"])),
         sql.Identifier(str(row["name"])),
         # The definition is PostgreSQL's own text for what it dropped a moment ago.
         trusted(str(row["definition"])),
     )
     return Rule(
+        schema=schema,
         table=str(row["table_name"]),
         name=str(row["name"]),
         kind=str(row["kind"]),
@@ -279,8 +284,9 @@ def _constraint(row: dict[str, object]) -> Rule:
     )
 
 
-def _index(row: dict[str, object]) -> Rule:
+def _index(schema: str, row: dict[str, object]) -> Rule:
     return Rule(
+        schema=schema,
         table=str(row["table_name"]),
         name=str(row["name"]),
         kind="i",
@@ -296,7 +302,8 @@ def _planned(table: TablePlan) -> list[Rule]:
         create = sql.SQL("alter table {} add primary key ({})").format(
             identifier(table), _names(table.primary_key)
         )
-        rules.append(Rule(table.target, f"{table.target}_pkey", "p", create, table.primary_key))
+        name = f"{table.target}_pkey"
+        rules.append(Rule(table.schema_name, table.target, name, "p", create, table.primary_key))
     for index in table.indexes:
         create = sql.SQL("create {}index {} on {} ({})").format(
             sql.SQL("unique " if index.unique else ""),
@@ -304,7 +311,7 @@ def _planned(table: TablePlan) -> list[Rule]:
             identifier(table),
             _names(index.columns),
         )
-        rules.append(Rule(table.target, index.name, "i", create, index.columns))
+        rules.append(Rule(table.schema_name, table.target, index.name, "i", create, index.columns))
     return rules + [_planned_foreign_key(table, key) for key in table.foreign_keys]
 
 
@@ -314,22 +321,31 @@ def _planned_foreign_key(table: TablePlan, key: ForeignKeyPlan) -> Rule:
     ).format(
         identifier(table),
         _names(key.columns),
-        sql.Identifier(SCHEMA, key.parent),
+        sql.Identifier(table.schema_name, key.parent),
         _names(key.references),
         _ACTIONS[key.on_update],
         _ACTIONS[key.on_delete],
     )
     name = f"{table.target}_{'_'.join(key.columns)}_fkey"
-    return Rule(table.target, name, "f", create, key.columns, key.parent, key.references)
+    return Rule(
+        table.schema_name,
+        table.target,
+        name,
+        "f",
+        create,
+        key.columns,
+        key.parent,
+        key.references,
+    )
 
 
 def _names(columns: Iterable[str]) -> sql.Composed:
     return sql.SQL(", ").join(map(sql.Identifier, columns))
 
 
-def _force_policies(connection: Connection, name: str, *, on: bool) -> None:
+def _force_policies(connection: Connection, relation: sql.Identifier, *, on: bool) -> None:
     connection.execute(
         sql.SQL("alter table {} {} row level security").format(
-            sql.Identifier(SCHEMA, name), sql.SQL("force" if on else "no force")
+            relation, sql.SQL("force" if on else "no force")
         )
     )

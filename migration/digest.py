@@ -77,10 +77,10 @@ def source_digests(snapshot: Path, plan: Plan) -> dict[str, TableDigest]:
 
 
 def target_digest(
-    connection: psycopg.Connection[tuple[object, ...]], schema: str, table: TablePlan
+    connection: psycopg.Connection[tuple[object, ...]], table: TablePlan
 ) -> TableDigest:
     """The digest of every row of the target table, computed by PostgreSQL."""
-    relation = sql.Identifier(schema, table.target)
+    relation = sql.Identifier(table.schema_name, table.target)
     query = statement("table_digest").format(digests=sql_digest(table.columns, relation))
     rows: Iterable[tuple[int, int, int]] = connection.execute(query).fetchall()  # type: ignore[assignment]
     return TableDigest({bucket: (count, int(total)) for bucket, count, total in rows})

@@ -9,12 +9,11 @@ from psycopg import sql
 from database.connect import connect
 from database.errors import TargetError
 from database.settings import Server
-from migration.plan import Plan, TablePlan, TargetColumn
+from migration.plan import PUBLIC, Plan, TablePlan, TargetColumn
 from migration.statements import Connection, fetch
 
 LOGIN = "migrator"
 OWNER = "atlas_owner"
-SCHEMA = "public"
 _MINIMUM_VERSION = 170000
 _LOCK_TIMEOUT = "10s"
 #: The key of the advisory lock that one migration at a time holds.
@@ -42,10 +41,12 @@ def open_target(server: Server) -> Iterator[Connection]:
             raise _explained(server, error) from error
 
 
-def read_target(connection: Connection) -> dict[str, tuple[TargetColumn, ...]]:
-    """The target's tables by name, with their columns in order."""
+def read_target(
+    connection: Connection, schema: str = PUBLIC
+) -> dict[str, tuple[TargetColumn, ...]]:
+    """The tables of a schema of the target by name, with their columns in order."""
     tables: dict[str, list[TargetColumn]] = {}
-    for row in fetch(connection, "target_columns", schema=SCHEMA):
+    for row in fetch(connection, "target_columns", schema=schema):
         table = row.pop("table_name")
         tables.setdefault(table, []).append(TargetColumn(name=row.pop("column_name"), **row))
     return {name: tuple(columns) for name, columns in tables.items()}
@@ -90,15 +91,15 @@ def create_missing(connection: Connection, plan: Plan) -> None:
 
 def identifier(table: TablePlan) -> sql.Identifier:
     """The target table, qualified."""
-    return sql.Identifier(SCHEMA, table.target)
+    return sql.Identifier(table.schema_name, table.target)
 
 
 def reset_identities(connection: Connection, plan: Plan) -> None:
     """Let every identity go on above the largest id, and above SQLite's high-water mark."""
     marks = {table.target: table.table.high_water_mark or 0 for table in plan.tables}
-    for row in fetch(connection, "identities", schema=SCHEMA, tables=list(marks)):
+    for row in fetch(connection, "identities", schema=plan.schema_name, tables=list(marks)):
         name, column = row["table_name"], sql.Identifier(row["column_name"])
-        table = sql.Identifier(SCHEMA, name)
+        table = sql.Identifier(plan.schema_name, name)
         query = sql.SQL("select coalesce(max({}), 0) from {}").format(column, table)
         found = connection.execute(query).fetchone()
         largest = int(str(found[0])) if found else 0

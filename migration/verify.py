@@ -16,7 +16,7 @@ from migration.plan import TablePlan
 from migration.rows import RefusedRow, RowConverter
 from migration.source import Row, read_rows
 from migration.statements import Connection, statement
-from migration.target import SCHEMA, identifier
+from migration.target import identifier
 
 #: Differences shown per table; the count of differing buckets is always complete.
 _SHOWN = 20
@@ -69,7 +69,7 @@ def verify_table(
     excluded = _excluded(table, quarantined)
     for digest, times in excluded.items():
         source.add(digest, times=-times)
-    target = target_digest(connection, SCHEMA, table)
+    target = target_digest(connection, table)
     buckets = source.differing(target)
     differences = _locate(connection, snapshot, table, buckets, excluded) if buckets else []
     return VerifiedTable(table, target.rows, source.summary(), target.summary(), tuple(differences))

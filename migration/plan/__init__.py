@@ -2,6 +2,7 @@
 
 from migration.plan.make import make_plan
 from migration.plan.model import (
+    PUBLIC,
     ColumnPlan,
     ForeignKeyPlan,
     IndexPlan,
@@ -11,6 +12,7 @@ from migration.plan.model import (
 )
 
 __all__ = [
+    "PUBLIC",
     "ColumnPlan",
     "ForeignKeyPlan",
     "IndexPlan",

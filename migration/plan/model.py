@@ -4,6 +4,9 @@ from pydantic import BaseModel, ConfigDict
 
 from migration.schema import LeftOut, Table
 
+#: Where sql/ puts the platform's tables.
+PUBLIC = "public"
+
 
 class TargetColumn(BaseModel):
     """A column that the target already has."""
@@ -61,6 +64,8 @@ class TablePlan(BaseModel):
 
     table: Table
     target: str
+    #: The schema of the target that it lies in.
+    schema_name: str = PUBLIC
     known: bool
     rows: int
     columns: tuple[ColumnPlan, ...]
@@ -80,6 +85,8 @@ class Plan(BaseModel):
     not_carried: tuple[LeftOut, ...]
     #: Why the plan cannot run; empty when it can.
     problems: tuple[str, ...]
+    #: The schema of the target that everything goes into.
+    schema_name: str = PUBLIC
 
     @property
     def rows(self) -> int:

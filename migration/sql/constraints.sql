@@ -24,6 +24,8 @@ inner join pg_catalog.pg_class as r on c.conrelid = r.oid
 left join pg_catalog.pg_class as p on c.confrelid = p.oid
 where
     c.contype in ('p', 'u', 'f', 'c', 'x')
-    and r.relnamespace = %(schema)s::regnamespace
+    and r.relnamespace = (
+        select n.oid from pg_catalog.pg_namespace as n where n.nspname = %(schema)s
+    )
     and (r.relname = any(%(tables)s) or (c.contype = 'f' and p.relname = any(%(tables)s)))
 order by r.relname, c.conname

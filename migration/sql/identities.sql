@@ -5,7 +5,9 @@ select
 from pg_catalog.pg_attribute as a
 inner join pg_catalog.pg_class as c on a.attrelid = c.oid
 where
-    c.relnamespace = %(schema)s::regnamespace
+    c.relnamespace = (
+        select n.oid from pg_catalog.pg_namespace as n where n.nspname = %(schema)s
+    )
     and c.relname = any(%(tables)s)
     and a.attidentity <> ''
     and not a.attisdropped

@@ -14,7 +14,9 @@ from pg_catalog.pg_index as x
 inner join pg_catalog.pg_class as i on x.indexrelid = i.oid
 inner join pg_catalog.pg_class as t on x.indrelid = t.oid
 where
-    t.relnamespace = %(schema)s::regnamespace
+    t.relnamespace = (
+        select n.oid from pg_catalog.pg_namespace as n where n.nspname = %(schema)s
+    )
     and t.relname = any(%(tables)s)
     and not exists (
         select from pg_catalog.pg_constraint as c where c.conindid = x.indexrelid

@@ -9,7 +9,9 @@ select
 from pg_catalog.pg_class as c
 inner join pg_catalog.pg_attribute as a on c.oid = a.attrelid
 where
-    c.relnamespace = %(schema)s::regnamespace
+    c.relnamespace = (
+        select n.oid from pg_catalog.pg_namespace as n where n.nspname = %(schema)s
+    )
     and c.relkind in ('r', 'p')
     and a.attnum > 0
     and not a.attisdropped
