@@ -117,6 +117,17 @@ SOURCES: dict[str, tuple[str, dict[str, list[tuple[object, ...]]], list[str]]] =
         {'select "Group", group_ from "Order"': [(1, 2)]},
         [],
     ),
+    "columns named as PostgreSQL's own": (
+        "create table t (xmin real, xmax real, ctid text, oid int);"
+        "insert into t values (0.5, 1.5, 'a', 7);",
+        {"select xmin_2, xmax_2, ctid_2, oid from t": [(0.5, 1.5, "a", 7)]},
+        [],
+    ),
+    "names without a character": (
+        'create table "" ("" int, a int); insert into "" values (1, 2);',
+        {'select "_", a from "_"': [(1, 2)]},
+        [],
+    ),
     "a thousand columns": (
         f"create table t ({', '.join(f'c{n} int' for n in range(1000))});"
         f"insert into t values ({', '.join(map(str, range(1000)))});",

@@ -7,6 +7,8 @@ from migration.schema import Table
 
 #: PostgreSQL cuts identifiers after 63 bytes.
 _NAME_BYTES = 63
+#: Columns that every table of PostgreSQL has already.
+_SYSTEM_COLUMNS = frozenset({"tableoid", "ctid", "xmin", "cmin", "xmax", "cmax"})
 
 
 def target_names(
@@ -35,13 +37,13 @@ def unique_name(name: str, taken: set[str]) -> str:
 def shortened(name: str, suffix: str) -> str:
     """At most 63 bytes, cut between characters, with the suffix."""
     room = _NAME_BYTES - len(suffix)
-    return name.encode()[:room].decode(errors="ignore") + suffix
+    return (name.encode()[:room].decode(errors="ignore") + suffix) or "_"
 
 
 def column_names(table: Table) -> dict[str, str]:
     """Source name → target name of every column."""
     mapping: dict[str, str] = {}
-    taken: set[str] = set()
+    taken = set(_SYSTEM_COLUMNS)
     for column in table.columns:
         mapping[column.name] = unique_name(column.name, taken)
         taken.add(mapping[column.name])
