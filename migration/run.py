@@ -5,8 +5,8 @@ after every value was compared. Whatever goes wrong before, the target is as it 
 """
 
 import signal
-from collections.abc import Iterator
-from concurrent.futures import Future, ProcessPoolExecutor
+from collections.abc import Callable, Iterator
+from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from multiprocessing import get_context
@@ -38,6 +38,9 @@ from migration.target import (
     server_version,
 )
 from migration.verify import VerifiedTable, verify_table
+
+#: Bytes of a source that is hashed sooner than a process for it is started.
+_SMALL_SOURCE = 4_000_000
 
 
 @dataclass(frozen=True)
@@ -107,12 +110,12 @@ def _load_and_prove(
     path = facts.snapshot.path
     try:
         with _hashing(path, facts.plan) as digests, facts.steps.rows(facts.plan) as progress:
-            engine.prepare(path, facts.plan, progress)
+            _stage(engine, facts, progress)
             with connection.transaction():
                 _load(connection, facts, engine, progress)
                 refusal = _stop_unless_allowed(facts, allowed=options.quarantine)
                 with facts.steps.step("verify"):
-                    facts.verified = _verify(connection, facts, digests.result())
+                    facts.verified = _verify(connection, facts, digests())
                 _stop_at_differences(facts)
                 _record(connection, facts)
     except _StopError as stop:
@@ -120,6 +123,12 @@ def _load_and_prove(
     finally:
         engine.clean()
     return refusal
+
+
+def _stage(engine: Engine, facts: RunFacts, progress: RowProgress) -> None:
+    if engine.stages:
+        with facts.steps.step("stage"):
+            engine.prepare(facts.snapshot.path, facts.plan, progress)
 
 
 def _load(connection: Connection, facts: RunFacts, engine: Engine, progress: RowProgress) -> None:
@@ -160,8 +169,14 @@ def _size(connection: Connection, loaded: LoadedTable) -> int:
 
 
 @contextmanager
-def _hashing(snapshot: Path, plan: Plan) -> Iterator["Future[dict[str, TableDigest]]"]:
-    """The source's digests, computed by a second process while the load runs."""
+def _hashing(snapshot: Path, plan: Plan) -> Iterator[Callable[[], dict[str, TableDigest]]]:
+    """The source's digests, computed by a second process while the load runs.
+
+    Starting a process takes longer than hashing a small source: that is done when it is asked for.
+    """
+    if snapshot.stat().st_size < _SMALL_SOURCE:
+        yield lambda: source_digests(snapshot, plan)
+        return
     # Spawned, not forked: a child must not share the connection's socket.
     # Ctrl-C reaches the whole process group: the parent alone decides what it means.
     with ProcessPoolExecutor(
@@ -169,7 +184,7 @@ def _hashing(snapshot: Path, plan: Plan) -> Iterator["Future[dict[str, TableDige
     ) as pool:
         future = pool.submit(source_digests, snapshot, plan)
         try:
-            yield future
+            yield future.result
         except BaseException:
             future.cancel()
             for process in pool._processes.values():

@@ -26,6 +26,7 @@ class CopyEngine:
     """Streams COPY text; nothing is kept outside the transaction."""
 
     name = EngineName.COPY
+    stages = False
 
     def prepare(self, snapshot: Path, plan: Plan, progress: Progress) -> None:
         """Nothing to do."""

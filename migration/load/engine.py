@@ -41,6 +41,8 @@ class Engine(Protocol):
     """A way to load. `prepare` may work outside the transaction, `load` runs inside it."""
 
     name: EngineName
+    #: Whether `prepare` has anything to do.
+    stages: bool
 
     def prepare(self, snapshot: Path, plan: Plan, progress: Progress) -> None:
         """Do what has to happen before the transaction that changes the target."""

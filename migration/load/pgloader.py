@@ -37,6 +37,7 @@ class PgloaderEngine:
     """
 
     name = EngineName.PGLOADER
+    stages = True
 
     def __init__(self, server: Server, work: Path, *, patience: float = 180.0) -> None:
         self._server = server

@@ -74,6 +74,8 @@ class TablePlan(BaseModel):
     indexes: tuple[IndexPlan, ...] = ()
     #: Columns that the source lacks and sql/ has a value for.
     backfilled: tuple[str, ...] = ()
+    #: Why PostgreSQL cannot have this table at all; then every row of it is refused.
+    impossible: str | None = None
 
 
 class Plan(BaseModel):
@@ -87,6 +89,11 @@ class Plan(BaseModel):
     problems: tuple[str, ...]
     #: The schema of the target that everything goes into.
     schema_name: str = PUBLIC
+
+    @property
+    def loadable(self) -> tuple[TablePlan, ...]:
+        """The tables that the target has, or will have."""
+        return tuple(table for table in self.tables if table.impossible is None)
 
     @property
     def rows(self) -> int:
