@@ -13,7 +13,7 @@ from database.settings import Server
 from migration import show
 from migration.backfill import backfills
 from migration.load import EngineName
-from migration.plan import make_plan
+from migration.plan import PUBLIC, make_plan
 from migration.profile import Profile, profile_source
 from migration.progress import Steps
 from migration.reverify import verify_last_run
@@ -22,7 +22,7 @@ from migration.settings import MigrationSettings
 from migration.snapshot import take_snapshot
 from migration.source import check_source, find_source
 from migration.statements import fetch
-from migration.target import open_target, read_target
+from migration.target import check_schema, check_schema_name, open_target, read_target, target_drift
 
 app = cli.application("Move a SQLite database into PostgreSQL, and prove that nothing was lost.")
 out = Console(highlight=False, soft_wrap=True)
@@ -30,6 +30,13 @@ out = Console(highlight=False, soft_wrap=True)
 Source = Annotated[
     Path | None,
     typer.Argument(help="SQLite file, or a folder that holds one (default: SQLITE_PATH)."),
+]
+Schema = Annotated[
+    str, typer.Option("--schema", help="Schema of the target that everything goes into.")
+]
+LastSchema = Annotated[
+    str | None,
+    typer.Option("--schema", help="The last run into this schema (default: into any)."),
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON for machines.")]
 
@@ -47,13 +54,18 @@ def profile(source: Source = None, *, as_json: Json = False) -> None:
 
 
 @app.command()
-def plan(source: Source = None, *, as_json: Json = False) -> None:
+def plan(source: Source = None, *, schema: Schema = PUBLIC, as_json: Json = False) -> None:
     """Say what would become of every table and column; changes nothing."""
+    check_schema_name(schema)
     facts = _profile(source)
     if facts is None:
         return
     with open_target(Server.discover()) as connection:
-        decided = make_plan(facts, read_target(connection), backfills())
+        check_schema(connection, schema)
+        decided = make_plan(facts, read_target(connection, schema), backfills(), schema)
+        drift = target_drift(connection, decided)
+    problems = (*decided.problems, *(f"not as sql/ describes it: {entry}" for entry in drift))
+    decided = decided.model_copy(update={"problems": problems})
     if as_json:
         out.print_json(decided.model_dump_json())
     else:
@@ -70,9 +82,11 @@ def run(
     quarantine: Annotated[
         bool, typer.Option("--quarantine", help="Keep refused rows aside instead of stopping.")
     ] = False,
+    schema: Schema = PUBLIC,
     as_json: Json = False,
 ) -> None:
     """Snapshot, profile, plan, load, verify, report: all or nothing."""
+    check_schema_name(schema)
     settings = MigrationSettings()
     path = find_source(source or settings.sqlite_path)
     if path is None:
@@ -84,6 +98,7 @@ def run(
         work=settings.migration_dir.absolute(),
         engine=engine or settings.migration_engine,
         quarantine=quarantine,
+        schema=schema,
     )
     result = migrate(Server.discover(), options, Steps(Console(stderr=True, highlight=False)))
     if as_json:
@@ -95,11 +110,11 @@ def run(
 
 
 @app.command()
-def verify() -> None:
+def verify(*, schema: LastSchema = None) -> None:
     """Compare the last run's snapshot with the target again, value by value."""
     work = MigrationSettings().migration_dir.absolute()
     steps = Steps(Console(stderr=True, highlight=False))
-    tables = verify_last_run(Server.discover(), work, steps)
+    tables = verify_last_run(Server.discover(), work, steps, schema)
     show.verification(out, tables)
     differing = [entry.table.target for entry in tables if not entry.verified]
     if differing:
@@ -110,19 +125,24 @@ def verify() -> None:
 
 
 @app.command()
-def status() -> None:
+def status(*, schema: LastSchema = None) -> None:
     """Say what was migrated into the target last."""
     server = Server.discover()
     with open_target(server) as connection:
-        runs = fetch(connection, "last_run")
+        runs = fetch(connection, "last_run", schema=schema)
     if not runs:
-        out.print(f"nothing was migrated into {server} yet")
+        out.print(f"nothing was migrated into {server}{_schema_text(schema)} yet")
         return
     last = runs[0]
     out.print(
         f"run {last['id']}: {last['source_name']} (sha256 {last['source_sha256'][:12]}…) "
         f"{last['status']} at {last['finished_at']:%Y-%m-%d %H:%M:%S %Z}, {last['engine']} engine"
+        f"{_schema_text(last['schema_name'])}"
     )
+
+
+def _schema_text(schema: str | None) -> str:
+    return "" if schema in (None, PUBLIC) else f", schema {schema}"
 
 
 def _profile(source: Path | None) -> Profile | None:

@@ -15,15 +15,17 @@ from migration.target import open_target
 from migration.verify import VerifiedTable, verify_table
 
 
-def verify_last_run(server: Server, work: Path, steps: Steps) -> list[VerifiedTable]:
-    """Compare every table of the last run; changes nothing.
+def verify_last_run(
+    server: Server, work: Path, steps: Steps, schema: str | None = None
+) -> list[VerifiedTable]:
+    """Compare every table of the last run (into a schema, where one is named); changes nothing.
 
     Raises:
         TargetError: nothing was ever migrated into this target.
         SourceError: the run's snapshot is gone, or is no longer what it was.
     """
     with open_target(server) as connection:
-        runs = fetch(connection, "last_run")
+        runs = fetch(connection, "last_run", schema=schema)
         if not runs:
             raise TargetError(
                 f"Nothing was migrated into {server} yet.", "Run 'python -m migration run' first."

@@ -21,7 +21,7 @@ from migration import constraints, quarantine
 from migration.backfill import backfills, set_defaults
 from migration.digest import TableDigest, source_digests
 from migration.load import Engine, EngineName, LoadedTable, make_engine
-from migration.plan import Plan, make_plan
+from migration.plan import PUBLIC, Plan, make_plan
 from migration.profile import profile_source
 from migration.progress import RowProgress, Steps
 from migration.report.report import Report, RunFacts
@@ -29,13 +29,16 @@ from migration.rows import RefusedRow
 from migration.snapshot import take_snapshot
 from migration.statements import Connection, fetch, statement
 from migration.target import (
+    check_schema,
     create_missing,
     identifier,
+    make_schema,
     open_target,
     read_target,
     reset_identities,
     rows_in_target,
     server_version,
+    target_drift,
 )
 from migration.verify import VerifiedTable, verify_table
 
@@ -51,6 +54,8 @@ class Options:
     work: Path
     engine: EngineName
     quarantine: bool
+    #: The schema of the target that everything goes into.
+    schema: str = PUBLIC
 
 
 @dataclass(frozen=True)
@@ -85,7 +90,7 @@ def migrate(server: Server, options: Options, steps: Steps) -> Outcome:
     with open_target(server) as connection:
         with steps.step("snapshot"):
             snapshot = take_snapshot(options.source, options.work)
-        last = fetch(connection, "last_run")
+        last = fetch(connection, "last_run", schema=options.schema)
         if last and last[0]["source_sha256"] == snapshot.sha256:
             report = Report(last[0]["report"])
             report.write(snapshot.directory)
@@ -93,7 +98,10 @@ def migrate(server: Server, options: Options, steps: Steps) -> Outcome:
         with steps.step("profile"):
             profile = profile_source(snapshot.path)
         with steps.step("plan"):
-            plan = make_plan(profile, read_target(connection), backfills())
+            check_schema(connection, options.schema)
+            plan = make_plan(
+                profile, read_target(connection, options.schema), backfills(), options.schema
+            )
             _refuse_unclean(connection, server, plan)
         version = server_version(connection)
         facts = RunFacts(server, version, options.engine, snapshot, plan, steps)
@@ -135,6 +143,7 @@ def _load(connection: Connection, facts: RunFacts, engine: Engine, progress: Row
     """Rows into bare tables, then the constraints that name the rows which break them."""
     path, plan = facts.snapshot.path, facts.plan
     with facts.steps.step("load"):
+        make_schema(connection, plan.schema_name)
         create_missing(connection, plan)
         taken = constraints.take_down(connection, plan)
         set_defaults(connection, plan, on=True)
@@ -228,10 +237,18 @@ def _record(connection: Connection, facts: RunFacts) -> None:
 
 
 def _refuse_unclean(connection: Connection, server: Server, plan: Plan) -> None:
+    drift = target_drift(connection, plan)
+    if drift:
+        raise TargetError(
+            f"{server} is not as sql/ describes it:\n" + "\n".join(f"  {entry}" for entry in drift),
+            "Nothing was changed. 'python -m database apply' brings it to the state of sql/; "
+            "what has to be run by hand is named above.",
+        )
     if plan.problems:
         raise TargetError(
             "The plan cannot run: " + "; ".join(plan.problems) + ".",
-            "Compare the target with sql/, then run it again.",
+            "Where these are another program's tables, --schema NAME gives them a schema of "
+            "their own.",
         )
     occupied = rows_in_target(connection, plan)
     if occupied:

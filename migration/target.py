@@ -7,15 +7,19 @@ import psycopg
 from psycopg import sql
 
 from database.connect import connect
-from database.errors import TargetError
+from database.drift import Drift, table_drift
+from database.errors import TargetError, UsageError
 from database.settings import Server
 from migration.plan import PUBLIC, Plan, TablePlan, TargetColumn
-from migration.statements import Connection, fetch
+from migration.statements import Connection, fetch, trusted
 
 LOGIN = "migrator"
 OWNER = "atlas_owner"
 _MINIMUM_VERSION = 170000
 _LOCK_TIMEOUT = "10s"
+#: PostgreSQL cuts identifiers after 63 bytes.
+_NAME_BYTES = 63
+_RESERVED_SCHEMAS = ("information_schema", "app", "migration", "migration_staging")
 #: The key of the advisory lock that one migration at a time holds.
 _LOCK_KEY = 0x61746C61  # "atla"
 
@@ -50,6 +54,65 @@ def read_target(
         table = row.pop("table_name")
         tables.setdefault(table, []).append(TargetColumn(name=row.pop("column_name"), **row))
     return {name: tuple(columns) for name, columns in tables.items()}
+
+
+def target_drift(connection: Connection, plan: Plan) -> list[Drift]:
+    """What is not as sql/ declares it, of its tables that the plan would load."""
+    if plan.schema_name != PUBLIC:
+        return []
+    with _as_login(connection):
+        return table_drift(connection, [table.target.lower() for table in plan.tables])
+
+
+def check_schema_name(name: str) -> str:
+    """The name, where a migration may go into a schema of that name.
+
+    Raises:
+        UsageError: it is empty, too long, PostgreSQL's own, or one that this bundle works in.
+    """
+    if not name or len(name.encode()) > _NAME_BYTES or "\0" in name:
+        raise UsageError(
+            f"A schema cannot be named '{name}'.", "A name has 1 to 63 bytes: --schema NAME."
+        )
+    if name.startswith(("pg_", "declared")) or name in _RESERVED_SCHEMAS:
+        raise UsageError(
+            f"The schema {name} is not for migrated tables.", "Name another one with --schema."
+        )
+    return name
+
+
+def check_schema(connection: Connection, schema: str) -> None:
+    """Raise a TargetError where the schema is there and the owner may not work in it."""
+    refused = connection.execute(
+        "select from pg_catalog.pg_namespace where nspname = %s"
+        " and not (has_schema_privilege(oid, 'usage') and has_schema_privilege(oid, 'create'))",
+        [schema],
+    ).fetchone()
+    if refused is not None:
+        name = sql.Identifier(schema).as_string(connection)
+        raise TargetError(
+            f"The schema {schema} is somebody else's: {OWNER} may not create tables in it.",
+            f"Let its owner run 'grant usage, create on schema {name} to {OWNER}', "
+            "or name another schema.",
+        )
+
+
+def make_schema(connection: Connection, name: str) -> None:
+    """Create the schema where it is missing; its tables are granted like those of public."""
+    if name == PUBLIC:
+        return
+    found = connection.execute(
+        "select from pg_catalog.pg_namespace where nspname = %s", [name]
+    ).fetchone()
+    if found is None:
+        with _as_login(connection):
+            connection.execute(
+                sql.SQL("create schema {} authorization {}").format(
+                    sql.Identifier(name), sql.Identifier(OWNER)
+                )
+            )
+    for row in fetch(connection, "schema_grants", schema=name, owner=OWNER, model=PUBLIC):
+        connection.execute(trusted(row["statement"]))
 
 
 def server_version(connection: Connection) -> str:
@@ -109,6 +172,14 @@ def reset_identities(connection: Connection, plan: Plan) -> None:
                 table, column, sql.Literal(max(largest, marks[name], 0) + 1)
             )
         )
+
+
+@contextmanager
+def _as_login(connection: Connection) -> Iterator[None]:
+    """For a moment the login again: it may create schemas, the owner may not."""
+    connection.execute("reset role")
+    yield
+    connection.execute(sql.SQL("set role {}").format(sql.Identifier(OWNER)))
 
 
 def _definitions(table: TablePlan) -> list[sql.Composable]:

@@ -16,7 +16,10 @@ create table declared.privilege (
 
 insert into declared.privilege (kind, schema, name, role, rights) values
 ('database', null, null, 'atlas', '{CONNECT}'),
-('database', null, null, 'migrator', '{CONNECT}'),
+-- A migration compares the tables with the declaration in scratch schemas that it rolls back, and
+-- makes the schema that --schema names. It does both as the login, not as the owner: mcp_heal
+-- inherits what the owner may.
+('database', null, null, 'migrator', '{CONNECT,CREATE}'),
 ('database', null, null, 'mcp_read', '{CONNECT}'),
 ('database', null, null, 'mcp_write', '{CONNECT}'),
 ('database', null, null, 'mcp_heal', '{CONNECT}'),

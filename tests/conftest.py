@@ -48,6 +48,9 @@ def fresh_database(cluster: Server) -> Iterator[Server]:
                     sql.Identifier(name), sql.Identifier(role)
                 )
             )
+        connection.execute(
+            sql.SQL("grant create on database {} to migrator").format(sql.Identifier(name))
+        )
     try:
         yield cluster.with_database(name)
     finally:

@@ -92,6 +92,7 @@ begin
         <> case "right".name
             when 'CONNECT' then true
             when 'TEMPORARY' then login.name = 'mcp_heal'
+            when 'CREATE' then login.name = 'migrator'
             else false
         end;
     if found is not null then

@@ -89,11 +89,14 @@ create view declared.index_pair as
 select
     relation.schema,
     relation.name,
+    indexed.relname as table_name,
     replace(pg_get_indexdef(relation.declared_oid), 'declared_', '') as definition,
     pg_get_indexdef(relation.actual_oid) as actual_definition,
     -- False for what an interrupted CREATE INDEX CONCURRENTLY leaves.
     actual.indisvalid as is_valid
 from declared.relation_pair as relation
+inner join pg_index as declaration on declaration.indexrelid = relation.declared_oid
+inner join pg_class as indexed on indexed.oid = declaration.indrelid
 left join pg_index as actual on actual.indexrelid = relation.actual_oid
 where
     relation.kind = 'i'
