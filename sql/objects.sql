@@ -10,5 +10,6 @@
 \ir 60_policies.sql
 \ir 70_privileges.sql
 \ir differences/structure.sql
+\ir differences/words.sql
 \ir differences/privileges.sql
 \ir differences/policies.sql
