@@ -151,7 +151,8 @@ def _profile(source: Path | None) -> Profile | None:
     if path is None:
         out.print(f"there is no SQLite database in {settings.sqlite_path}")
         return None
-    return profile_source(take_snapshot(path, settings.migration_dir.absolute()).path)
+    snapshot = take_snapshot(path, settings.migration_dir.absolute())
+    return profile_source(snapshot.path, snapshot.left_out)
 
 
 def main() -> None:

@@ -1,12 +1,14 @@
 """What the values really are, per column: counted by SQLite itself, in one pass over each table."""
 
 import sqlite3
+from collections.abc import Iterable
 from contextlib import closing
 from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict
 
-from migration.schema import LeftOut, Table, quote_name, read_schema
+from migration.quoting import quote_name
+from migration.schema import LeftOut, Table, read_schema
 from migration.source import open_source
 
 # SQLite allows 2000 columns in a result; a wide table is profiled in several passes.
@@ -61,27 +63,42 @@ class Profile(BaseModel):
     left_out: tuple[LeftOut, ...]
 
 
-def profile_source(path: Path) -> Profile:
+def profile_source(path: Path, left_out: Iterable[LeftOut] = ()) -> Profile:
     """Profile a snapshot.
+
+    Args:
+        path: the snapshot.
+        left_out: what did not even arrive in it.
 
     Raises:
         SourceError: it cannot be opened.
     """
     with closing(open_source(path, immutable=True)) as connection:
-        tables, left_out = read_schema(connection)
-        profiles = []
-        for table in tables:
+        tables, others = read_schema(connection)
+        profiles, unreadable = _profile_virtual(connection, tables)
+        if unreadable:
+            tables, others = read_schema(connection, unreadable)
+        ordinary = (_profile_table(connection, table) for table in tables if not table.virtual)
+        profiles = sorted([*profiles, *ordinary], key=lambda entry: entry.table.name)
+        return Profile(tables=tuple(profiles), left_out=(*left_out, *others))
+
+
+def _profile_virtual(
+    connection: sqlite3.Connection, tables: list[Table]
+) -> tuple[list[TableProfile], dict[str, str]]:
+    """The virtual tables, and why some cannot be read to their end: their storage is read then."""
+    profiles, unreadable = [], {}
+    for table in tables:
+        if table.virtual:
             try:
                 profiles.append(_profile_table(connection, table))
-            except sqlite3.OperationalError as error:
-                if not table.virtual:
-                    raise
-                left_out.append(LeftOut(kind="virtual table", name=table.name, why=str(error)))
-        return Profile(tables=tuple(profiles), left_out=tuple(left_out))
+            except sqlite3.DatabaseError as error:
+                unreadable[table.name] = str(error)
+    return profiles, unreadable
 
 
 def _profile_table(connection: sqlite3.Connection, table: Table) -> TableProfile:
-    name = quote_name(table.name)
+    name = quote_name(table.name) + ("" if table.virtual else " not indexed")
     rows: int = connection.execute(f"select count(*) from {name}").fetchone()[0]  # noqa: S608
     facts: list[ColumnProfile] = []
     for start in range(0, len(table.columns), _COLUMNS_PER_PASS):

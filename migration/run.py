@@ -96,7 +96,7 @@ def migrate(server: Server, options: Options, steps: Steps) -> Outcome:
             report.write(snapshot.directory)
             return Outcome(report, snapshot.directory, already_done=True)
         with steps.step("profile"):
-            profile = profile_source(snapshot.path)
+            profile = profile_source(snapshot.path, snapshot.left_out)
         with steps.step("plan"):
             check_schema(connection, options.schema)
             plan = make_plan(

@@ -2,9 +2,18 @@
 
 import re
 import sqlite3
+from collections.abc import Mapping
 from functools import cached_property
 
 from pydantic import BaseModel, ConfigDict
+
+from migration.quoting import quote_name
+from migration.readable import (
+    storage_of,
+    uncomputable_columns,
+    unread_objects,
+    why_unreadable,
+)
 
 _ROWID_NAMES = ("rowid", "_rowid_", "oid")
 
@@ -94,33 +103,49 @@ class LeftOut(BaseModel):
     why: str
 
 
-def quote_name(name: str) -> str:
-    """An identifier as SQLite and PostgreSQL both read it."""
-    return '"' + name.replace('"', '""') + '"'
+def read_schema(
+    connection: sqlite3.Connection, unreadable: Mapping[str, str] | None = None
+) -> tuple[list[Table], list[LeftOut]]:
+    """Every table of the file in name order, and every object that is no table.
 
-
-def read_schema(connection: sqlite3.Connection) -> tuple[list[Table], list[LeftOut]]:
-    """Every table of the file in name order, and every object that is no table."""
-    tables, left_out = [], []
+    Args:
+        connection: the file.
+        unreadable: virtual tables that turned out to be unreadable, and why. Their storage
+            is read as ordinary tables.
+    """
+    tables: list[Table] = []
+    left_out = [
+        LeftOut(kind=kind, name=name, why=why) for kind, name, why in unread_objects(connection)
+    ]
     marks = _high_water_marks(connection)
     listed = connection.execute("pragma table_list").fetchall()
     definitions = dict(
         connection.execute("select name, sql from sqlite_master where type = 'table'").fetchall()
     )
-    for schema, name, kind, _, without_rowid, _strict in sorted(listed, key=lambda row: row[1]):
+    unreadable = dict(unreadable or {})
+    kept: set[str] = set()
+    # Virtual tables come first: whether they can be read decides what their storage is.
+    for schema, name, kind, _, without_rowid, _strict in sorted(
+        listed, key=lambda row: (row[2] != "virtual", row[1])
+    ):
         if schema != "main" or name.startswith("sqlite_"):
             continue
+        definition = definitions.get(name) or ""
+        if kind == "virtual" and name not in unreadable:
+            why = why_unreadable(connection, quote_name(name), definition)
+            unreadable |= {name: why} if why else {}
         if kind == "view":
             left_out.append(LeftOut(kind="view", name=name, why="views are not translated yet"))
-        elif kind == "shadow":
+        elif kind == "shadow" and name not in kept:
             why = "internal storage of a virtual table, whose own rows are carried"
             left_out.append(LeftOut(kind="shadow table", name=name, why=why))
+        elif name in unreadable:
+            storage = storage_of(name, definitions)
+            kept.update(storage)
+            why = f"{unreadable[name]}; its storage arrives as: {', '.join(storage) or 'none'}"
+            left_out.append(LeftOut(kind="virtual table", name=name, why=why))
         else:
-            try:
-                table = _read_table(connection, name, definitions.get(name) or "")
-            except sqlite3.OperationalError as error:
-                left_out.append(LeftOut(kind="virtual table", name=name, why=str(error)))
-                continue
+            table = _read_table(connection, name, definition, left_out)
             tables.append(
                 table.model_copy(
                     update={
@@ -130,6 +155,7 @@ def read_schema(connection: sqlite3.Connection) -> tuple[list[Table], list[LeftO
                     }
                 )
             )
+    tables.sort(key=lambda table: table.name)
     for name, parent in connection.execute(
         "select name, tbl_name from sqlite_master where type = 'trigger' order by name"
     ):
@@ -138,8 +164,10 @@ def read_schema(connection: sqlite3.Connection) -> tuple[list[Table], list[LeftO
     return tables, left_out
 
 
-def _read_table(connection: sqlite3.Connection, name: str, definition: str) -> Table:
-    columns, key = [], []
+def _read_table(
+    connection: sqlite3.Connection, name: str, definition: str, left_out: list[LeftOut]
+) -> Table:
+    columns, key, computed = [], [], set()
     for _, column, declared, not_null, default, position, hidden in connection.execute(
         "select * from pragma_table_xinfo(?)", [name]
     ).fetchall():
@@ -154,15 +182,20 @@ def _read_table(connection: sqlite3.Connection, name: str, definition: str) -> T
                 generated=hidden in (2, 3),
             )
         )
+        if hidden == 2:
+            computed.add(column)
         if position:
             key.append((position, column, (declared or "").upper()))
     key.sort()
     # Only the exact word INTEGER makes the column the rowid itself.
     alias = key[0][1] if len(key) == 1 and key[0][2] == "INTEGER" else None
-    connection.execute(f"select * from {quote_name(name)} limit 0")  # noqa: S608 (module missing?)
+    unknown = uncomputable_columns(connection, quote_name(name), computed)
+    for column, complaint in sorted(unknown.items()):
+        why = f"it is computed when it is read, and cannot be here: {complaint}"
+        left_out.append(LeftOut(kind="generated column", name=f"{name}.{column}", why=why))
     return Table(
         name=name,
-        columns=tuple(columns),
+        columns=tuple(column for column in columns if column.name not in unknown),
         primary_key=tuple(column for _, column, _ in key),
         rowid_alias=alias,
         without_rowid=False,

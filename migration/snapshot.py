@@ -14,6 +14,8 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from database.errors import SourceError, UsageError
+from migration.readable import open_schema, repair_names
+from migration.schema import LeftOut
 from migration.source import check_source, open_source
 
 _PAGES_PER_STEP = 4096
@@ -30,6 +32,8 @@ class Snapshot:
     sha256: str
     size_bytes: int
     journal_mode: str
+    #: What was lost or changed on the way into the snapshot.
+    left_out: tuple[LeftOut, ...] = ()
 
     @property
     def directory(self) -> Path:
@@ -51,6 +55,7 @@ def take_snapshot(source: Path, work: Path) -> Snapshot:
         work.mkdir(parents=True, exist_ok=True, mode=0o700)
         draft = work / f".snapshot-{os.getpid()}.db"
         journal_mode = _copy(source, draft)
+        left_out = _renamed(draft)
         digest = file_sha256(draft)
         directory = work / f"{source.stem}-{digest[:12]}"
         directory.mkdir(exist_ok=True, mode=0o700)
@@ -62,7 +67,7 @@ def take_snapshot(source: Path, work: Path) -> Snapshot:
             "Choose a folder with enough free space with MIGRATION_DIR.",
         ) from error
     (directory / "snapshot.sha256").write_text(f"{digest}  snapshot.db\n")
-    return Snapshot(source, path, digest, path.stat().st_size, journal_mode)
+    return Snapshot(source, path, digest, path.stat().st_size, journal_mode, left_out)
 
 
 def file_sha256(path: Path) -> str:
@@ -88,10 +93,18 @@ def _copy(source: Path, draft: Path) -> str:
                 raise _failed(source, error) from error
             try:
                 with closing(sqlite3.connect(copy, isolation_level=None)) as reading:
+                    open_schema(reading)
                     return _back_up(reading, draft)
             except sqlite3.Error as second:
                 draft.unlink(missing_ok=True)
                 raise _failed(source, error) from second
+
+
+def _renamed(draft: Path) -> tuple[LeftOut, ...]:
+    with closing(sqlite3.connect(draft, isolation_level=None)) as connection:
+        names = repair_names(connection)
+    why = "its definition is not UTF-8, or holds NUL: such bytes became � and their digits"
+    return tuple(LeftOut(kind="name", name=name, why=why) for name in names)
 
 
 def _back_up(reading: sqlite3.Connection, draft: Path) -> str:
@@ -102,7 +115,9 @@ def _back_up(reading: sqlite3.Connection, draft: Path) -> str:
     reading.execute("select count(*) from sqlite_master").fetchone()
     with closing(sqlite3.connect(draft)) as writing:
         reading.backup(writing, pages=_PAGES_PER_STEP)
-        # The copy must be readable without a -wal beside it.
+        # Also where SQLite cannot read every definition ...
+        writing.execute("pragma writable_schema = on")
+        # ... the copy must be readable without a -wal beside it.
         writing.execute("pragma journal_mode = delete")
     reading.execute("commit")
     return journal_mode

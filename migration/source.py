@@ -9,7 +9,9 @@ from pathlib import Path
 from urllib.parse import quote
 
 from database.errors import SourceError
-from migration.schema import Table, quote_name
+from migration.quoting import quote_name
+from migration.readable import open_schema
+from migration.schema import Table
 
 _MAGIC = b"SQLite format 3\x00"
 
@@ -82,7 +84,7 @@ def open_source(path: Path, *, immutable: bool = False) -> sqlite3.Connection:
     uri = f"file:{quote(os.fspath(path.absolute()))}?{options}"
     try:
         connection = sqlite3.connect(uri, uri=True, isolation_level=None)
-        connection.execute("select count(*) from sqlite_master").fetchone()
+        open_schema(connection)
     except sqlite3.Error as error:
         raise SourceError(
             f"SQLite cannot read {path}: {error}.",
@@ -107,6 +109,10 @@ def read_rows(path: Path, table: Table, *, start: int = 0) -> Iterator[Row]:
     columns = ", ".join(quote_name(column.name) for column in table.columns)
     key = ", ".join(table.key_expressions)
     text = f"select {key + ', ' if key else ''}{columns} from {quote_name(table.name)}"  # noqa: S608
+    if not table.virtual:
+        # The table's own b-tree, not an index that happens to hold the same columns: it may be
+        # damaged, or in an order that only the application knows.
+        text += " not indexed"
     if table.key_expressions:
         text += f" order by {key}"
     width = len(table.key_expressions)

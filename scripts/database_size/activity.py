@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from time import monotonic
 
-from migration.schema import quote_name
+from migration.quoting import quote_name
 from scripts.database_size.reading import Reader, Value, raise_if_unreadable
 from scripts.database_size.tables import TableSize
 

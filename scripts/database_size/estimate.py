@@ -8,7 +8,7 @@ import sqlite3
 from dataclasses import dataclass
 from time import monotonic
 
-from migration.schema import quote_name
+from migration.quoting import quote_name
 from scripts.database_size.reading import Reader, raise_if_unreadable
 from scripts.database_size.tables import TableSize
 

@@ -4,7 +4,7 @@ import re
 import sqlite3
 from dataclasses import dataclass
 
-from migration.schema import quote_name
+from migration.quoting import quote_name
 from scripts.database_size.reading import Reader, raise_if_unreadable
 from scripts.database_size.tables import TableSize
 

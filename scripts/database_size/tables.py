@@ -3,7 +3,7 @@
 import sqlite3
 from dataclasses import dataclass, replace
 
-from migration.schema import quote_name
+from migration.quoting import quote_name
 from scripts.database_size.reading import Reader, raise_if_unreadable
 
 _SAMPLED_ROWS = 300
