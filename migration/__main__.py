@@ -16,6 +16,7 @@ from migration.load import EngineName
 from migration.plan import PUBLIC, make_plan
 from migration.profile import Profile, profile_source
 from migration.progress import Steps
+from migration.quarantine.verbs import app as quarantine_app
 from migration.reverify import verify_last_run
 from migration.run import Options, migrate
 from migration.settings import MigrationSettings
@@ -25,6 +26,7 @@ from migration.statements import fetch
 from migration.target import check_schema, check_schema_name, open_target, read_target, target_drift
 
 app = cli.application("Move a SQLite database into PostgreSQL, and prove that nothing was lost.")
+app.add_typer(quarantine_app, name="quarantine")
 out = Console(highlight=False, soft_wrap=True)
 
 Source = Annotated[

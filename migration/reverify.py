@@ -6,13 +6,14 @@ from pathlib import Path
 from database.errors import SourceError, TargetError
 from database.settings import Server
 from migration.digest import source_digest
-from migration.plan import Plan
+from migration.plan import Plan, TablePlan
 from migration.progress import Steps
+from migration.quarantine.read import values_of
 from migration.rows import RefusedRow, rows_at
 from migration.snapshot import file_sha256
 from migration.statements import Connection, fetch
 from migration.target import open_target
-from migration.verify import VerifiedTable, verify_table
+from migration.verify import ReplayedRow, VerifiedTable, verify_table
 
 
 def verify_last_run(
@@ -57,4 +58,16 @@ def _verified(
         kept_aside = positions.get(table.target, set())
         rows = rows_at(snapshot, table, kept_aside) if kept_aside else ()
         refused = [RefusedRow(table, row, None, "in quarantine", "") for row in rows]
-        yield verify_table(connection, snapshot, table, source_digest(snapshot, table), refused)
+        replayed = _replayed(connection, run_id, table) if kept_aside else ()
+        digest = source_digest(snapshot, table)
+        yield verify_table(connection, snapshot, table, digest, refused, replayed=replayed)
+
+
+def _replayed(connection: Connection, run_id: int, table: TablePlan) -> list[ReplayedRow]:
+    """The rows that were repaired and loaded: they count with their repaired values."""
+    found = []
+    for row in fetch(connection, "replayed_rows", run_id=run_id, table=table.target):
+        values = values_of(connection, row["id"], row["replayed_values"])
+        loaded = [values[column.target] for column in table.columns]
+        found.append(ReplayedRow(row["position"], loaded))
+    return found

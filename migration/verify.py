@@ -4,13 +4,15 @@ Rows in quarantine are taken out of the source's side: what remains must be equa
 """
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 
 from psycopg import sql
 
 from migration.canonical import canonical_value, field_of, row_digest, sql_digest, sql_field
+from migration.convert import Converted
 from migration.digest import TableDigest, bucket_of, target_digest
 from migration.plan import TablePlan
 from migration.rows import RefusedRow, RowConverter
@@ -35,6 +37,14 @@ class Difference:
 
 
 @dataclass(frozen=True)
+class ReplayedRow:
+    """A row that was repaired and loaded after its run: its place in the source, its values."""
+
+    position: int
+    values: list[Converted]
+
+
+@dataclass(frozen=True)
 class VerifiedTable:
     """The outcome of one table; `verified` means that every value is the same."""
 
@@ -56,6 +66,8 @@ def verify_table(
     table: TablePlan,
     source: TableDigest,
     quarantined: Iterable[RefusedRow],
+    *,
+    replayed: Sequence[ReplayedRow] = (),
 ) -> VerifiedTable:
     """Compare one table.
 
@@ -65,13 +77,21 @@ def verify_table(
         table: which table, and how its values were converted.
         source: the digest of the convertible rows of the source.
         quarantined: rows that were expelled although they convert; they are taken out.
+        replayed: rows of quarantine that were loaded after all; they are put in.
     """
     excluded = _excluded(table, quarantined)
     for digest, times in excluded.items():
         source.add(digest, times=-times)
+    fields = [field_of(column) for column in table.columns]
+    for row in replayed:
+        source.add(row_digest(fields, row.values))
     target = target_digest(connection, table)
     buckets = source.differing(target)
-    differences = _locate(connection, snapshot, table, buckets, excluded) if buckets else []
+    differences = (
+        _locate(connection, snapshot, table, buckets, excluded, replayed=replayed)
+        if buckets
+        else []
+    )
     return VerifiedTable(table, target.rows, source.summary(), target.summary(), tuple(differences))
 
 
@@ -101,18 +121,18 @@ def _locate(
     table: TablePlan,
     buckets: list[int],
     excluded: Counter[bytes],
+    *,
+    replayed: Sequence[ReplayedRow],
 ) -> list[Difference]:
     """The differing rows of the first few differing buckets, paired by their keys."""
     chosen = set(buckets[:_BUCKETS_SEARCHED])
     theirs = _target_rows(connection, table, chosen)
     unmatched = Counter({digest: len(rows) for digest, rows in theirs.items()}) + excluded
     missing: list[tuple[Row, _Cells]] = []
-    convert = RowConverter(table).convert
     fields = [field_of(column) for column in table.columns]
-    for row in read_rows(snapshot, table.table):
-        converted = convert(row)
-        if isinstance(converted, RefusedRow):
-            continue
+    for row, converted in chain(
+        _converted(snapshot, table), ((Row(r.position, (), ()), r.values) for r in replayed)
+    ):
         digest = row_digest(fields, converted)
         if bucket_of(digest) not in chosen:
             continue
@@ -124,6 +144,14 @@ def _locate(
             missing.append((row, _Cells(canonical, shown)))
     extra = [cells for digest, rows in theirs.items() for cells in rows[: unmatched[digest]]]
     return _pair(table, missing, extra)[:_SHOWN]
+
+
+def _converted(snapshot: Path, table: TablePlan) -> Iterator[tuple[Row, list[Converted]]]:
+    convert = RowConverter(table).convert
+    for row in read_rows(snapshot, table.table):
+        converted = convert(row)
+        if not isinstance(converted, RefusedRow):
+            yield row, converted
 
 
 def _target_rows(

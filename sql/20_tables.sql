@@ -244,6 +244,8 @@ create table quarantine (
     sqlstate text,
     created_at timestamptz not null default now(),
     replayed_at timestamptz,
+    source_position bigint,
+    replayed_values jsonb,
     constraint quarantine_pkey primary key (id)
 );
 comment on table quarantine is 'Rows of the source that PostgreSQL refused; none is ever dropped';
@@ -251,5 +253,18 @@ comment on column quarantine.row_values is
 'Each column as its SQLite storage class and its value, bytes in hexadecimal: lossless';
 comment on column quarantine.column_name is 'The refused column; NULL where the whole row was refused';
 comment on column quarantine.replayed_at is 'When the repaired row was loaded after all';
+comment on column quarantine.source_position is 'The place of the row in the order of reading, from 0';
+comment on column quarantine.replayed_values is 'Each target column as it was loaded by the replay';
+
+create table quarantine_piece (
+    quarantine_id bigint not null,
+    sha256 text not null,
+    part integer not null,
+    piece bytea not null,
+    constraint quarantine_piece_pkey primary key (quarantine_id, sha256, part)
+);
+comment on table quarantine_piece is
+'Values of quarantined rows that are longer than 64 KiB: their bytes, in parts';
+comment on column quarantine_piece.sha256 is 'Of the whole value; row_values refers to it by this';
 
 set local search_path = 'pg_catalog';

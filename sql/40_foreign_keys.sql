@@ -38,5 +38,7 @@ set local search_path = 'declared_migration';
 
 alter table quarantine add constraint quarantine_run_id_fkey
 foreign key (run_id) references run (id);
+alter table quarantine_piece add constraint quarantine_piece_quarantine_id_fkey
+foreign key (quarantine_id) references quarantine (id) on delete cascade;
 
 set local search_path = 'pg_catalog';

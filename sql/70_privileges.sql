@@ -47,4 +47,5 @@ insert into declared.privilege (kind, schema, name, role, rights) values
 -- Agents may look at what a migration could not load; nobody but the migration writes there.
 ('schema', 'migration', null, 'mcp_read', '{USAGE}'),
 ('table', 'migration', 'run', 'mcp_read', '{SELECT}'),
-('table', 'migration', 'quarantine', 'mcp_read', '{SELECT}');
+('table', 'migration', 'quarantine', 'mcp_read', '{SELECT}'),
+('table', 'migration', 'quarantine_piece', 'mcp_read', '{SELECT}');

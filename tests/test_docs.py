@@ -35,9 +35,12 @@ APPLICATIONS = {
 
 
 def words(application: typer.Typer) -> set[str]:
-    """Every command and long option of an application."""
+    """Every command and long option of an application, those of its sub-commands included."""
     root = typer.main.get_command(application)
-    commands = getattr(root, "commands", {"": root})
+    commands = dict(getattr(root, "commands", {"": root}))
+    for name, command in list(commands.items()):
+        inner = getattr(command, "commands", {})
+        commands |= {f"{name} {verb}": entry for verb, entry in inner.items()}
     options = {
         text
         for command in commands.values()
@@ -45,7 +48,7 @@ def words(application: typer.Typer) -> set[str]:
         for text in parameter.opts
         if text.startswith("--") and text != "--help"
     }
-    return {name for name in commands if name} | options
+    return {name.split()[-1] for name in commands if name} | options
 
 
 def variables() -> set[str]:

@@ -16,7 +16,7 @@ from database.settings import Server
 from migration.load import EngineName, LoadedTable
 from migration.plan import Plan, TablePlan
 from migration.progress import Steps
-from migration.quarantine import source_key
+from migration.quarantine import key_of
 from migration.report.render_html import render
 from migration.rows import RefusedRow
 from migration.schema import LeftOut
@@ -159,11 +159,9 @@ def _columns(table: TablePlan) -> list[dict[str, Any]]:
 
 
 def _refused(entry: RefusedRow) -> dict[str, Any]:
-    key = source_key(entry)
-    shown = {name: value for name, value in key.items() if name != "position"}
     return {
         "table": entry.table.target,
-        "key": shown or {"row": key["position"] + 1},
+        "key": key_of(entry) or {"row": entry.row.position + 1},
         "column": entry.column,
         "reason": entry.reason,
         "sqlstate": entry.sqlstate,

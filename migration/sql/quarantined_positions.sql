@@ -1,6 +1,6 @@
--- Which source rows of a run are still in quarantine, by their place in reading order.
+-- Which source rows of a run went to quarantine, by their place in reading order.
 select
     table_name,
-    (source_key ->> 'position')::bigint as position
+    coalesce(source_position, (source_key ->> 'position')::bigint) as position
 from migration.quarantine
-where run_id = %(run_id)s and replayed_at is null
+where run_id = %(run_id)s

@@ -31,7 +31,10 @@ begin
                     then "right".name in ('SELECT', 'INSERT', 'UPDATE', 'DELETE')
                 when ours.schema = 'public' and login.name = 'mcp_read'
                     then "right".name = 'SELECT'
-                when ours.schema = 'migration' and ours.name in ('run', 'quarantine') and login.name = 'mcp_read'
+                when
+                    ours.schema = 'migration'
+                    and ours.name in ('run', 'quarantine', 'quarantine_piece')
+                    and login.name = 'mcp_read'
                     then "right".name = 'SELECT'
                 else false
             end as allowed

@@ -1,0 +1,3 @@
+select plan
+from migration.run
+where id = %(run_id)s
