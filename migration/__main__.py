@@ -14,16 +14,33 @@ from migration import show
 from migration.backfill import backfills
 from migration.load import EngineName
 from migration.plan import PUBLIC, make_plan
-from migration.profile import Profile, profile_source
+from migration.policies import (
+    BadText,
+    Booleans,
+    Epoch,
+    InvalidJson,
+    NulText,
+    Orphans,
+    OverLong,
+    Policies,
+)
+from migration.profile import profile_source
 from migration.progress import Steps
 from migration.quarantine.verbs import app as quarantine_app
 from migration.reverify import verify_last_run
 from migration.run import Options, migrate
 from migration.settings import MigrationSettings
-from migration.snapshot import take_snapshot
+from migration.snapshot import Snapshot, take_snapshot
 from migration.source import check_source, find_source
 from migration.statements import fetch
-from migration.target import check_schema, check_schema_name, open_target, read_target, target_drift
+from migration.target import (
+    check_schema,
+    check_schema_name,
+    open_target,
+    read_target,
+    relations_in_target,
+    target_drift,
+)
 
 app = cli.application("Move a SQLite database into PostgreSQL, and prove that nothing was lost.")
 app.add_typer(quarantine_app, name="quarantine")
@@ -40,15 +57,34 @@ LastSchema = Annotated[
     str | None,
     typer.Option("--schema", help="The last run into this schema (default: into any)."),
 ]
+PolicyFile = Annotated[
+    Path | None, typer.Option("--policies", help="TOML file of policies per table and column.")
+]
+OrphansFlag = Annotated[Orphans | None, typer.Option("--orphans", help="Rows without a parent.")]
+NulFlag = Annotated[NulText | None, typer.Option("--nul", help="NUL characters in text.")]
+BadTextFlag = Annotated[BadText | None, typer.Option("--bad-utf8", help="Text that is not UTF-8.")]
+OverLongFlag = Annotated[
+    OverLong | None, typer.Option("--over-long", help="Text longer than the column.")
+]
+EpochFlag = Annotated[
+    Epoch | None, typer.Option("--epoch", help="What numbers count in columns of times.")
+]
+BooleansFlag = Annotated[
+    Booleans | None, typer.Option("--booleans", help="Numbers beyond 0 and 1 in boolean columns.")
+]
+InvalidJsonFlag = Annotated[
+    InvalidJson | None, typer.Option("--invalid-json", help="Text that is no JSON in JSON columns.")
+]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON for machines.")]
 
 
 @app.command()
 def profile(source: Source = None, *, as_json: Json = False) -> None:
     """Say what the values of the source really are, column by column."""
-    facts = _profile(source)
-    if facts is None:
+    snapshot = _snapshot(source)
+    if snapshot is None:
         return
+    facts = profile_source(snapshot.path, left_out=snapshot.left_out, everything=True)
     if as_json:
         out.print_json(facts.model_dump_json())
     else:
@@ -56,15 +92,47 @@ def profile(source: Source = None, *, as_json: Json = False) -> None:
 
 
 @app.command()
-def plan(source: Source = None, *, schema: Schema = PUBLIC, as_json: Json = False) -> None:
+def plan(
+    source: Source = None,
+    *,
+    schema: Schema = PUBLIC,
+    policies: PolicyFile = None,
+    orphans: OrphansFlag = None,
+    nul: NulFlag = None,
+    bad_utf8: BadTextFlag = None,
+    over_long: OverLongFlag = None,
+    epoch: EpochFlag = None,
+    booleans: BooleansFlag = None,
+    invalid_json: InvalidJsonFlag = None,
+    as_json: Json = False,
+) -> None:
     """Say what would become of every table and column; changes nothing."""
     check_schema_name(schema)
-    facts = _profile(source)
-    if facts is None:
+    flags = Policies(
+        orphans=orphans,
+        nul=nul,
+        bad_utf8=bad_utf8,
+        over_long=over_long,
+        epoch=epoch,
+        booleans=booleans,
+        invalid_json=invalid_json,
+    )
+    chosen = Policies.read(policies, flags)
+    snapshot = _snapshot(source)
+    if snapshot is None:
         return
     with open_target(Server.discover()) as connection:
         check_schema(connection, schema)
-        decided = make_plan(facts, read_target(connection, schema), backfills(), schema)
+        target = read_target(connection, schema)
+        facts = profile_source(snapshot.path, target, left_out=snapshot.left_out, everything=True)
+        decided = make_plan(
+            facts,
+            target,
+            backfills(),
+            schema,
+            policies=chosen,
+            taken=relations_in_target(connection, schema),
+        )
         drift = target_drift(connection, decided)
     problems = (*decided.problems, *(f"not as sql/ describes it: {entry}" for entry in drift))
     decided = decided.model_copy(update={"problems": problems})
@@ -85,10 +153,28 @@ def run(
         bool, typer.Option("--quarantine", help="Keep refused rows aside instead of stopping.")
     ] = False,
     schema: Schema = PUBLIC,
+    policies: PolicyFile = None,
+    orphans: OrphansFlag = None,
+    nul: NulFlag = None,
+    bad_utf8: BadTextFlag = None,
+    over_long: OverLongFlag = None,
+    epoch: EpochFlag = None,
+    booleans: BooleansFlag = None,
+    invalid_json: InvalidJsonFlag = None,
     as_json: Json = False,
 ) -> None:
     """Snapshot, profile, plan, load, verify, report: all or nothing."""
     check_schema_name(schema)
+    flags = Policies(
+        orphans=orphans,
+        nul=nul,
+        bad_utf8=bad_utf8,
+        over_long=over_long,
+        epoch=epoch,
+        booleans=booleans,
+        invalid_json=invalid_json,
+    )
+    chosen = Policies.read(policies, flags)
     settings = MigrationSettings()
     path = find_source(source or settings.sqlite_path)
     if path is None:
@@ -101,6 +187,7 @@ def run(
         engine=engine or settings.migration_engine,
         quarantine=quarantine,
         schema=schema,
+        policies=chosen,
     )
     result = migrate(Server.discover(), options, Steps(Console(stderr=True, highlight=False)))
     if as_json:
@@ -147,14 +234,13 @@ def _schema_text(schema: str | None) -> str:
     return "" if schema in (None, PUBLIC) else f", schema {schema}"
 
 
-def _profile(source: Path | None) -> Profile | None:
+def _snapshot(source: Path | None) -> Snapshot | None:
     settings = MigrationSettings()
     path = find_source(source or settings.sqlite_path)
     if path is None:
         out.print(f"there is no SQLite database in {settings.sqlite_path}")
         return None
-    snapshot = take_snapshot(path, settings.migration_dir.absolute())
-    return profile_source(snapshot.path, snapshot.left_out)
+    return take_snapshot(path, settings.migration_dir.absolute())
 
 
 def main() -> None:

@@ -106,7 +106,7 @@ def _boolean(value: Converted) -> bytes:
 
 def _timestamp(value: Converted) -> bytes:
     assert isinstance(value, datetime)
-    microseconds = (value - _EPOCH) // timedelta(microseconds=1)
+    microseconds = (value.replace(tzinfo=None) - _EPOCH) // timedelta(microseconds=1)
     return struct.pack(">q", microseconds).hex().encode()
 
 
@@ -204,6 +204,8 @@ _FIELDS: dict[str, Field] = {
     "numeric": _numeric,
     "boolean": _boolean,
     "timestamp without time zone": _timestamp,
+    # Moments with a zone are converted to UTC before they come here.
+    "timestamp with time zone": _timestamp,
     "uuid": _uuid,
     "bytea": _bytes,
     "jsonb": _jsonb,
@@ -218,6 +220,7 @@ _SQL_FIELDS: dict[str, sql.SQL] = {
     "numeric": sql.SQL("trim_scale({column})::text"),
     "boolean": sql.SQL("{column}::int::text"),
     "timestamp without time zone": sql.SQL("encode(timestamp_send({column}), 'hex')"),
+    "timestamp with time zone": sql.SQL("encode(timestamptz_send({column}), 'hex')"),
     "uuid": sql.SQL("replace({column}::text, '-', '')"),
     "bytea": sql.SQL("md5({column})"),
 }

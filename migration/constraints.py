@@ -13,36 +13,14 @@ import psycopg
 from psycopg import sql
 
 from migration.canonical import field_of, row_digest, sql_digest
-from migration.plan import ForeignKeyPlan, Plan, TablePlan
+from migration.plan import Plan, TablePlan
+from migration.planned import planned_rules
 from migration.rows import RefusedRow, RowConverter
+from migration.rule import Rule
 from migration.schema import LeftOut
 from migration.source import Row, read_rows
 from migration.statements import Connection, fetch, statement, trusted
 from migration.target import identifier
-
-_ACTIONS = {
-    "NO ACTION": sql.SQL("no action"),
-    "RESTRICT": sql.SQL("restrict"),
-    "CASCADE": sql.SQL("cascade"),
-    "SET NULL": sql.SQL("set null"),
-    "SET DEFAULT": sql.SQL("set default"),
-}
-
-
-@dataclass(frozen=True)
-class Rule:
-    """A constraint or a unique index: the statement that makes it, and how to find offenders."""
-
-    schema: str
-    table: str
-    name: str
-    #: 'p' primary key, 'u' unique, 'f' foreign key, 'c' check, 'x' exclusion, 'i' plain index.
-    kind: str
-    create: sql.Composed
-    columns: tuple[str, ...]
-    parent: str | None = None
-    parent_columns: tuple[str, ...] = ()
-    expression: str | None = None
 
 
 @dataclass(frozen=True)
@@ -80,7 +58,7 @@ def take_down(connection: Connection, plan: Plan) -> TakenDown:
         connection.execute(sql.SQL("drop index {}").format(sql.Identifier(rule.schema, rule.name)))
     for relation in forced:
         _force_policies(connection, relation, on=False)
-    created = [rule for table in plan.tables if not table.known for rule in _planned(table)]
+    created = [rule for table in plan.tables if not table.known for rule in planned_rules(table)]
     return TakenDown((*constraints, *indexes, *created), tuple(forced))
 
 
@@ -146,14 +124,18 @@ def _create_foreign_keys(
         expelled = [
             row
             for rule in possible
-            if rule.table in tables
+            if rule.table in tables and not rule.keeps_orphans
             for row in _expel(connection, snapshot, tables[rule.table], rule)
         ]
         refused += expelled
         if not expelled:
             break
     for rule in possible:
-        connection.execute(rule.create)
+        if not rule.keeps_orphans:
+            connection.execute(rule.create)
+        elif _try(connection, rule, left_out) is Made.BROKEN:
+            why = "it has orphans, which are kept by policy"
+            left_out.append(LeftOut(kind="foreign key", name=f"{rule.table}.{rule.name}", why=why))
     return refused
 
 
@@ -230,6 +212,15 @@ def _offenders(rule: Rule) -> sql.Composable:
     """A query for the ctid of every row that breaks the rule."""
     relation = sql.Identifier(rule.schema, rule.table)
     columns = [sql.Identifier("t", name) for name in rule.columns]
+    if rule.keys:
+        keys = [trusted(key) for key in rule.keys]
+        conditions = [sql.SQL("({}) is not null").format(key) for key in keys]
+        conditions += [sql.SQL("({})").format(trusted(rule.where))] if rule.where else []
+        return statement("repeated_keys").format(
+            columns=sql.SQL(", ").join(keys),
+            relation=relation,
+            present=sql.SQL(" and ").join(conditions),
+        )
     present = _all(sql.SQL("{} is not null"), columns)
     if rule.kind == "f":
         assert rule.parent is not None
@@ -256,7 +247,7 @@ def _all(template: sql.SQL, columns: Iterable[sql.Composable]) -> sql.Composed:
 
 
 def _reason(rule: Rule) -> tuple[str, str]:
-    names = ", ".join(rule.columns)
+    names = ", ".join(rule.columns or rule.keys)
     if rule.kind == "f":
         return f"no row in {rule.parent} for ({names}); foreign key {rule.name}", "23503"
     if rule.kind == "c":
@@ -293,54 +284,6 @@ def _index(schema: str, row: dict[str, object]) -> Rule:
         create=sql.Composed([trusted(str(row["definition"]))]),
         columns=tuple(row["columns"]),  # type: ignore[arg-type]
     )
-
-
-def _planned(table: TablePlan) -> list[Rule]:
-    """The rules of a table that this migration creates."""
-    rules = []
-    if table.primary_key:
-        create = sql.SQL("alter table {} add primary key ({})").format(
-            identifier(table), _names(table.primary_key)
-        )
-        name = f"{table.target}_pkey"
-        rules.append(Rule(table.schema_name, table.target, name, "p", create, table.primary_key))
-    for index in table.indexes:
-        create = sql.SQL("create {}index {} on {} ({})").format(
-            sql.SQL("unique " if index.unique else ""),
-            sql.Identifier(index.name),
-            identifier(table),
-            _names(index.columns),
-        )
-        rules.append(Rule(table.schema_name, table.target, index.name, "i", create, index.columns))
-    return rules + [_planned_foreign_key(table, key) for key in table.foreign_keys]
-
-
-def _planned_foreign_key(table: TablePlan, key: ForeignKeyPlan) -> Rule:
-    create = sql.SQL(
-        "alter table {} add foreign key ({}) references {} ({}) on update {} on delete {}"
-    ).format(
-        identifier(table),
-        _names(key.columns),
-        sql.Identifier(table.schema_name, key.parent),
-        _names(key.references),
-        _ACTIONS[key.on_update],
-        _ACTIONS[key.on_delete],
-    )
-    name = f"{table.target}_{'_'.join(key.columns)}_fkey"
-    return Rule(
-        table.schema_name,
-        table.target,
-        name,
-        "f",
-        create,
-        key.columns,
-        key.parent,
-        key.references,
-    )
-
-
-def _names(columns: Iterable[str]) -> sql.Composed:
-    return sql.SQL(", ").join(map(sql.Identifier, columns))
 
 
 def _force_policies(connection: Connection, relation: sql.Identifier, *, on: bool) -> None:

@@ -32,15 +32,21 @@ class RefusedValueError(Exception):
 
 
 def to_text(value: Value) -> Converted:
-    """Text as it is; numbers as SQLite prints them, but exactly; blobs are refused."""
+    """Text as it is; blobs that are text; numbers as SQLite prints them, but exactly."""
+    if isinstance(value, bytes):
+        try:
+            text = value.decode()
+        except UnicodeDecodeError:
+            raise RefusedValueError("a blob in a text column") from None
+        if "\0" in text:
+            raise RefusedValueError("a blob in a text column")
+        return text
     if isinstance(value, str):
         if "\0" in value:
             raise RefusedValueError("text holds a NUL character (0x00)", "22021")
-        if not value.isascii() and not _is_unicode(value):
+        if not value.isascii() and not is_unicode(value):
             raise RefusedValueError("text is not valid UTF-8", "22021")
         return value
-    if isinstance(value, bytes):
-        raise RefusedValueError("a blob in a text column")
     return float_text(value) if isinstance(value, float) else str(value)
 
 
@@ -101,6 +107,15 @@ def to_timestamp(value: Value) -> Converted:
     return moment
 
 
+def to_timestamp_utc(value: Value) -> Converted:
+    """ISO 8601 text that says its offset, as the same moment in UTC."""
+    if isinstance(value, str) and (value.endswith("Z") or "+" in value or "-" in value[10:]):
+        moment = to_timestamp(value)
+        assert isinstance(moment, datetime)
+        return moment.replace(tzinfo=UTC)
+    raise RefusedValueError(f"not a time with its offset: {_shown(value)}", "22007")
+
+
 def to_date(value: Value) -> Converted:
     """`YYYY-MM-DD` text."""
     if isinstance(value, str) and _DATE.fullmatch(value):
@@ -109,12 +124,12 @@ def to_date(value: Value) -> Converted:
 
 
 def to_bytes(value: Value) -> Converted:
-    """Blobs as they are; text as its bytes."""
+    """Blobs as they are; text and numbers as the bytes of their text."""
     if isinstance(value, bytes):
         return value
     if isinstance(value, str):
         return value.encode("utf-8", "surrogateescape")
-    raise RefusedValueError(f"a number in a blob column: {_shown(value)}")
+    return (float_text(value) if isinstance(value, float) else str(value)).encode()
 
 
 def float_text(value: float) -> str:
@@ -134,17 +149,19 @@ CONVERSIONS: dict[str, Callable[[Value], Converted]] = {
     "numeric": to_numeric,
     "boolean": to_boolean,
     "timestamp without time zone": to_timestamp,
+    "timestamp with time zone": to_timestamp_utc,
     "date": to_date,
     "bytea": to_bytes,
 }
 
 
-def conversion_for(pg_type: str) -> Callable[[Value], Converted]:
+def base_conversion(pg_type: str) -> Callable[[Value], Converted]:
     """The conversion of a column of this type, named as `format_type` names it."""
     return CONVERSIONS.get(pg_type, to_text)
 
 
-def _is_unicode(text: str) -> bool:
+def is_unicode(text: str) -> bool:
+    """Whether the text has no bytes that were not UTF-8 (they are surrogate escapes here)."""
     try:
         text.encode()
     except UnicodeEncodeError:

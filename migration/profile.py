@@ -1,57 +1,39 @@
 """What the values really are, per column: counted by SQLite itself, in one pass over each table."""
 
 import sqlite3
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from contextlib import closing
 from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict
 
+from migration import facts
+from migration.facts import ColumnProfile
+from migration.known import TargetTables, known_as
 from migration.quoting import quote_name
-from migration.schema import LeftOut, Table, read_schema
+from migration.schema import ForeignKey, LeftOut, Table, View, read_schema
 from migration.source import open_source
 
-# SQLite allows 2000 columns in a result; a wide table is profiled in several passes.
-_COLUMNS_PER_PASS = 100
-
-# The exact forms that PostgreSQL reads as SQLite's users mean them.
-_DATE = "[0-9][0-9][0-9][0-9]-[01][0-9]-[0-3][0-9]"
-_TIME = "[0-2][0-9]:[0-5][0-9]:[0-5][0-9]"
-
-
-class ColumnProfile(BaseModel):
-    """Facts about a column's values; every count is a number of rows."""
-
-    model_config = ConfigDict(frozen=True)
-
-    nulls: int
-    integers: int
-    reals: int
-    texts: int
-    blobs: int
-    smallest: int | None
-    largest: int | None
-    #: Bytes of the longest text or blob.
-    longest: int
-    with_nul: int
-    dates: int
-    timestamps: int
-    json_documents: int
-
-    @property
-    def values(self) -> int:
-        """Rows that are not NULL."""
-        return self.integers + self.reals + self.texts + self.blobs
+#: SQLite allows 2000 columns in a result; a wide table is profiled in several passes.
+_RESULT_COLUMNS = 1900
 
 
 class TableProfile(BaseModel):
-    """A table's row count and its columns' facts, in the order of the columns."""
+    """A table's row count and facts."""
 
     model_config = ConfigDict(frozen=True)
 
     table: Table
     rows: int
-    columns: tuple[ColumnProfile, ...]
+    #: By column name; only the columns whose type is decided by it, where the table is known.
+    columns: dict[str, ColumnProfile]
+    #: The target has this very table.
+    known: bool = False
+    #: Rows with NULL in the primary key, and rows whose key another row has. None: not counted.
+    null_keys: int | None = None
+    duplicate_keys: int | None = None
+    #: Rows without a parent, by foreign key ('column, column → parent').
+    orphans: dict[str, int] = {}
 
 
 class Profile(BaseModel):
@@ -60,88 +42,164 @@ class Profile(BaseModel):
     model_config = ConfigDict(frozen=True)
 
     tables: tuple[TableProfile, ...]
+    views: tuple[View, ...]
     left_out: tuple[LeftOut, ...]
 
+    def table(self, name: str) -> TableProfile | None:
+        """The table of this name, whatever its case."""
+        return next((t for t in self.tables if t.table.name.lower() == name.lower()), None)
 
-def profile_source(path: Path, left_out: Iterable[LeftOut] = ()) -> Profile:
+
+def profile_source(
+    path: Path,
+    target: TargetTables | None = None,
+    *,
+    left_out: Iterable[LeftOut] = (),
+    everything: bool = False,
+) -> Profile:
     """Profile a snapshot.
 
     Args:
         path: the snapshot.
-        left_out: what did not even arrive in it.
+        target: the tables that the target has. The types of their columns are decided already,
+            so without `everything` their rows are counted and nothing more.
+        left_out: what did not even arrive in the snapshot.
+        everything: also the facts that explain and decide nothing: date forms, bad UTF-8, orphans.
 
     Raises:
         SourceError: it cannot be opened.
     """
     with closing(open_source(path, immutable=True)) as connection:
-        tables, others = read_schema(connection)
-        profiles, unreadable = _profile_virtual(connection, tables)
+        facts.prepare(connection)
+        profiler = _Profiler(connection, target or {}, everything=everything)
+        schema = read_schema(connection)
+        profiles, unreadable = profiler.virtual(schema.tables)
         if unreadable:
-            tables, others = read_schema(connection, unreadable)
-        ordinary = (_profile_table(connection, table) for table in tables if not table.virtual)
-        profiles = sorted([*profiles, *ordinary], key=lambda entry: entry.table.name)
-        return Profile(tables=tuple(profiles), left_out=(*left_out, *others))
+            schema = read_schema(connection, unreadable)
+        profiles += [profiler.table(table) for table in schema.tables if not table.virtual]
+        profiles.sort(key=lambda entry: entry.table.name)
+        if everything:
+            profiles = [_with_orphans(connection, entry, profiles) for entry in profiles]
+        return Profile(
+            tables=tuple(profiles), views=schema.views, left_out=(*left_out, *schema.left_out)
+        )
 
 
-def _profile_virtual(
-    connection: sqlite3.Connection, tables: list[Table]
-) -> tuple[list[TableProfile], dict[str, str]]:
-    """The virtual tables, and why some cannot be read to their end: their storage is read then."""
-    profiles, unreadable = [], {}
-    for table in tables:
-        if table.virtual:
-            try:
-                profiles.append(_profile_table(connection, table))
-            except sqlite3.DatabaseError as error:
-                unreadable[table.name] = str(error)
-    return profiles, unreadable
+class _Profiler:
+    """Profiles one table after another."""
+
+    def __init__(
+        self, connection: sqlite3.Connection, target: TargetTables, *, everything: bool
+    ) -> None:
+        self._connection = connection
+        self._target = target
+        self._everything = everything
+        self._expressions = facts.expressions(connection, everything=everything)
+
+    def virtual(self, tables: Iterable[Table]) -> tuple[list[TableProfile], dict[str, str]]:
+        """The virtual tables, and why some cannot be read to their end: their storage is."""
+        profiles, unreadable = [], {}
+        for table in tables:
+            if table.virtual:
+                try:
+                    profiles.append(self.table(table))
+                except sqlite3.DatabaseError as error:
+                    unreadable[table.name] = str(error)
+        return profiles, unreadable
+
+    def table(self, table: Table) -> TableProfile:
+        """One table, read to its end."""
+        # An index may be ordered by a collation that only the application knows.
+        name = quote_name(table.name) + ("" if table.virtual else " not indexed")
+        count = f"select count(*) from {name}"  # noqa: S608
+        rows: int = self._connection.execute(count).fetchone()[0]
+        known = known_as(self._connection, table, self._target)
+        decided = set[str]() if self._everything else {column.name for column in known or ()}
+        wanted = [column.name for column in table.columns if column.name.lower() not in decided]
+        found = _count(self._connection, name, wanted, self._expressions)
+        null_keys, duplicates = (
+            _key_faults(self._connection, table) if self._everything else (None, None)
+        )
+        return TableProfile(
+            table=table,
+            rows=rows,
+            columns=found,
+            known=known is not None,
+            null_keys=null_keys,
+            duplicate_keys=duplicates,
+        )
 
 
-def _profile_table(connection: sqlite3.Connection, table: Table) -> TableProfile:
-    name = quote_name(table.name) + ("" if table.virtual else " not indexed")
-    rows: int = connection.execute(f"select count(*) from {name}").fetchone()[0]  # noqa: S608
-    facts: list[ColumnProfile] = []
-    for start in range(0, len(table.columns), _COLUMNS_PER_PASS):
-        columns = table.columns[start : start + _COLUMNS_PER_PASS]
-        expressions = [_expressions(quote_name(column.name)) for column in columns]
-        text = ", ".join(part for parts in expressions for part in parts.values())
-        values = connection.execute(f"select {text} from {name}").fetchone()  # noqa: S608
-        width = len(expressions[0])
-        for position, parts in enumerate(expressions):
-            found = values[position * width : (position + 1) * width]
-            facts.append(
-                ColumnProfile(
-                    **{
-                        key: value if key in ("smallest", "largest") else value or 0
-                        for key, value in zip(parts, found, strict=True)
-                    }
-                )
-            )
-    return TableProfile(table=table, rows=rows, columns=tuple(facts))
+def _count(
+    connection: sqlite3.Connection,
+    table: str,
+    columns: list[str],
+    expressions: dict[str, str],
+) -> dict[str, ColumnProfile]:
+    found = {}
+    step = _RESULT_COLUMNS // len(expressions)
+    for start in range(0, len(columns), step):
+        names = columns[start : start + step]
+        text = ", ".join(
+            expression.format(column=quote_name(name))
+            for name in names
+            for expression in expressions.values()
+        )
+        values = connection.execute(f"select {text} from {table}").fetchone()  # noqa: S608
+        for number, name in enumerate(names):
+            part = values[number * len(expressions) : (number + 1) * len(expressions)]
+            found[name] = ColumnProfile.of(dict(zip(expressions, part, strict=True)))
+    return found
 
 
-def _expressions(column: str) -> dict[str, str]:
-    """SQLite's aggregate for each field of ColumnProfile."""
-    kind = f"typeof({column})"
-    text = f"{kind} = 'text'"
-    return {
-        "nulls": f"sum({column} is null)",
-        "integers": f"sum({kind} = 'integer')",
-        "reals": f"sum({kind} = 'real')",
-        "texts": f"sum({text})",
-        "blobs": f"sum({kind} = 'blob')",
-        "smallest": f"min(case {kind} when 'integer' then {column} end)",
-        "largest": f"max(case {kind} when 'integer' then {column} end)",
-        "longest": f"max(case when {kind} in ('text', 'blob') then octet_length({column}) end)"
-        if sqlite3.sqlite_version_info >= (3, 43)
-        else f"max(case when {kind} in ('text', 'blob') then length(cast({column} as blob)) end)",
-        "with_nul": f"sum({text} and instr({column}, char(0)) > 0)",
-        "dates": f"sum({text} and {column} glob '{_DATE}' and date({column}, '+0 days') = {column}"
-        f" and {column} >= '0001')",
-        "timestamps": f"sum({text} and length({column}) in (19, 23, 26)"
-        f" and ({column} glob '{_DATE} {_TIME}' or {column} glob '{_DATE} {_TIME}.[0-9]*')"
-        # A day that does not exist is moved by SQLite, and so is not equal to itself.
-        f" and datetime({column}, '+0 days') = substr({column}, 1, 19) and {column} >= '0001')",
-        "json_documents": f"sum({text} and substr({column}, 1, 1) in ('{{', '[')"
-        f" and json_valid({column}))",
-    }
+def _key_faults(connection: sqlite3.Connection, table: Table) -> tuple[int, int]:
+    """Rows with NULL in the primary key, and rows beyond the first of each key."""
+    if not table.primary_key or table.rowid_alias or table.virtual:
+        return 0, 0
+    key = [quote_name(column) for column in table.primary_key]
+    nulls = " or ".join(f"{column} is null" for column in key)
+    names = ", ".join(key)
+    relation = quote_name(table.name)
+    null_keys = connection.execute(
+        f"select count(*) from {relation} where {nulls}"  # noqa: S608
+    ).fetchone()[0]
+    duplicates = connection.execute(
+        f"select coalesce(sum(n - 1), 0) from (select count(*) as n from {relation}"  # noqa: S608
+        f" where not ({nulls}) group by {names} having n > 1)"
+    ).fetchone()[0]
+    return null_keys, duplicates
+
+
+def _with_orphans(
+    connection: sqlite3.Connection, entry: TableProfile, profiles: Collection[TableProfile]
+) -> TableProfile:
+    parents = {other.table.name.lower(): other.table for other in profiles}
+    orphans = {}
+    for key in entry.table.foreign_keys:
+        parent = parents.get(key.parent.lower())
+        references = key.references or (parent.primary_key if parent else ())
+        if parent is None or len(references) != len(key.columns):
+            continue
+        count = _orphans(connection, entry.table, key, parent, references)
+        if count:
+            orphans[f"{', '.join(key.columns)} → {parent.name}"] = count
+    return entry.model_copy(update={"orphans": orphans})
+
+
+def _orphans(
+    connection: sqlite3.Connection,
+    table: Table,
+    key: ForeignKey,
+    parent: Table,
+    references: tuple[str, ...],
+) -> int:
+    present = " and ".join(f"c.{quote_name(name)} is not null" for name in key.columns)
+    pairs = " and ".join(
+        f"p.{quote_name(theirs)} = c.{quote_name(ours)}"
+        for theirs, ours in zip(references, key.columns, strict=True)
+    )
+    count: int = connection.execute(
+        f"select count(*) from {quote_name(table.name)} as c where {present}"  # noqa: S608
+        f" and not exists (select 1 from {quote_name(parent.name)} as p where {pairs})"
+    ).fetchone()[0]
+    return count

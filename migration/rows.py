@@ -1,11 +1,14 @@
 """A source row on its way: each value converted for its column, or the whole row refused."""
 
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
-from migration.convert import Converted, RefusedValueError, conversion_for
+from migration.convert import Converted, RefusedValueError
 from migration.plan import TablePlan
+from migration.repair import conversion_for
 from migration.source import Row, Value, read_rows
 
 
@@ -21,13 +24,21 @@ class RefusedRow:
 
 
 class RowConverter:
-    """The conversions of one table's columns, looked up once."""
+    """The conversions of one table's columns, looked up once.
+
+    `repairs` counts by (column, policy) what policies changed.
+    """
 
     def __init__(self, table: TablePlan) -> None:
         self._table = table
+        self.repairs: Counter[tuple[str, str]] = Counter()
         self._columns = [
-            (column, conversion_for(column.pg_type), column.not_null) for column in table.columns
+            (column, conversion_for(column, partial(self._note, column.target)), column.not_null)
+            for column in table.columns
         ]
+
+    def _note(self, column: str, policy: str) -> None:
+        self.repairs[column, policy] += 1
 
     def convert(self, row: Row) -> list[Converted] | RefusedRow:
         """The row's values for PostgreSQL in the order of the plan's columns, or its refusal."""

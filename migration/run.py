@@ -22,6 +22,7 @@ from migration.backfill import backfills, set_defaults
 from migration.digest import TableDigest, source_digests
 from migration.load import Engine, EngineName, LoadedTable, make_engine
 from migration.plan import PUBLIC, Plan, make_plan
+from migration.policies import NO_POLICIES, Policies
 from migration.profile import profile_source
 from migration.progress import RowProgress, Steps
 from migration.report.report import Report, RunFacts
@@ -35,6 +36,7 @@ from migration.target import (
     make_schema,
     open_target,
     read_target,
+    relations_in_target,
     reset_identities,
     rows_in_target,
     server_version,
@@ -56,6 +58,7 @@ class Options:
     quarantine: bool
     #: The schema of the target that everything goes into.
     schema: str = PUBLIC
+    policies: Policies = NO_POLICIES
 
 
 @dataclass(frozen=True)
@@ -96,11 +99,17 @@ def migrate(server: Server, options: Options, steps: Steps) -> Outcome:
             report.write(snapshot.directory)
             return Outcome(report, snapshot.directory, already_done=True)
         with steps.step("profile"):
-            profile = profile_source(snapshot.path, snapshot.left_out)
+            target = read_target(connection, options.schema)
+            profile = profile_source(snapshot.path, target, left_out=snapshot.left_out)
         with steps.step("plan"):
             check_schema(connection, options.schema)
             plan = make_plan(
-                profile, read_target(connection, options.schema), backfills(), options.schema
+                profile,
+                target,
+                backfills(),
+                options.schema,
+                policies=options.policies,
+                taken=relations_in_target(connection, options.schema),
             )
             _refuse_unclean(connection, server, plan)
         version = server_version(connection)

@@ -1,6 +1,5 @@
 """What the SQLite file declares: tables, columns, keys, indexes, and what else is in it."""
 
-import re
 import sqlite3
 from collections.abc import Mapping
 from functools import cached_property
@@ -28,6 +27,8 @@ class Column(BaseModel):
     not_null: bool
     default: str | None
     generated: bool
+    #: The generated column is not stored in the file, but computed when it is read.
+    virtual: bool = False
 
 
 class ForeignKey(BaseModel):
@@ -54,6 +55,9 @@ class Index(BaseModel):
     #: 'c' made by CREATE INDEX, 'u' by a UNIQUE constraint, 'pk' by the primary key.
     origin: str
     collations: tuple[str, ...]
+    descending: tuple[bool, ...]
+    #: The text of CREATE INDEX; empty where a constraint made it.
+    definition: str
 
 
 class Table(BaseModel):
@@ -72,7 +76,8 @@ class Table(BaseModel):
     indexes: tuple[Index, ...] = ()
     #: The AUTOINCREMENT high-water mark of sqlite_sequence, if there is one.
     high_water_mark: int | None = None
-    has_checks: bool = False
+    #: The text of CREATE TABLE.
+    definition: str = ""
 
     @cached_property
     def key_names(self) -> tuple[str, ...]:
@@ -93,6 +98,15 @@ class Table(BaseModel):
         )
 
 
+class View(BaseModel):
+    """A view: its text is all there is to it."""
+
+    model_config = ConfigDict(frozen=True)
+
+    name: str
+    definition: str
+
+
 class LeftOut(BaseModel):
     """Something of the source that does not arrive as such, and why."""
 
@@ -103,25 +117,33 @@ class LeftOut(BaseModel):
     why: str
 
 
+class Schema(BaseModel):
+    """Everything that the file declares, in name order."""
+
+    model_config = ConfigDict(frozen=True)
+
+    tables: tuple[Table, ...]
+    views: tuple[View, ...]
+    left_out: tuple[LeftOut, ...]
+
+
 def read_schema(
     connection: sqlite3.Connection, unreadable: Mapping[str, str] | None = None
-) -> tuple[list[Table], list[LeftOut]]:
-    """Every table of the file in name order, and every object that is no table.
+) -> Schema:
+    """Every table and view of the file, and every object that cannot be carried.
 
     Args:
         connection: the file.
         unreadable: virtual tables that turned out to be unreadable, and why. Their storage
             is read as ordinary tables.
     """
-    tables: list[Table] = []
+    tables, views = list[Table](), list[View]()
     left_out = [
         LeftOut(kind=kind, name=name, why=why) for kind, name, why in unread_objects(connection)
     ]
     marks = _high_water_marks(connection)
     listed = connection.execute("pragma table_list").fetchall()
-    definitions = dict(
-        connection.execute("select name, sql from sqlite_master where type = 'table'").fetchall()
-    )
+    definitions = _definitions(connection, "table", "view")
     unreadable = dict(unreadable or {})
     kept: set[str] = set()
     # Virtual tables come first: whether they can be read decides what their storage is.
@@ -130,12 +152,12 @@ def read_schema(
     ):
         if schema != "main" or name.startswith("sqlite_"):
             continue
-        definition = definitions.get(name) or ""
+        definition = definitions.get(name, "")
         if kind == "virtual" and name not in unreadable:
             why = why_unreadable(connection, quote_name(name), definition)
             unreadable |= {name: why} if why else {}
         if kind == "view":
-            left_out.append(LeftOut(kind="view", name=name, why="views are not translated yet"))
+            views.append(View(name=name, definition=definition))
         elif kind == "shadow" and name not in kept:
             why = "internal storage of a virtual table, whose own rows are carried"
             left_out.append(LeftOut(kind="shadow table", name=name, why=why))
@@ -156,12 +178,23 @@ def read_schema(
                 )
             )
     tables.sort(key=lambda table: table.name)
-    for name, parent in connection.execute(
-        "select name, tbl_name from sqlite_master where type = 'trigger' order by name"
-    ):
-        why = f"triggers are not translated (it is on {parent})"
-        left_out.append(LeftOut(kind="trigger", name=name, why=why))
-    return tables, left_out
+    left_out += _triggers(connection)
+    return Schema(tables=tuple(tables), views=tuple(views), left_out=tuple(left_out))
+
+
+def _definitions(connection: sqlite3.Connection, *kinds: str) -> dict[str, str]:
+    rows = connection.execute("select type, name, sql from sqlite_master")
+    return {name: text for kind, name, text in rows if kind in kinds and text}
+
+
+def _triggers(connection: sqlite3.Connection) -> list[LeftOut]:
+    why = "triggers are programs of SQLite; write it for PostgreSQL if it is still needed"
+    return [
+        LeftOut(kind="trigger", name=name, why=f"on {parent}; {why}")
+        for name, parent in connection.execute(
+            "select name, tbl_name from sqlite_master where type = 'trigger' order by name"
+        )
+    ]
 
 
 def _read_table(
@@ -180,6 +213,7 @@ def _read_table(
                 not_null=bool(not_null),
                 default=default,
                 generated=hidden in (2, 3),
+                virtual=hidden == 2,
             )
         )
         if hidden == 2:
@@ -202,7 +236,7 @@ def _read_table(
         virtual=False,
         foreign_keys=_read_foreign_keys(connection, name),
         indexes=_read_indexes(connection, name),
-        has_checks=re.search(r"\bcheck\s*\(", definition, re.IGNORECASE) is not None,
+        definition=definition,
     )
 
 
@@ -228,11 +262,12 @@ def _read_foreign_keys(connection: sqlite3.Connection, name: str) -> tuple[Forei
 
 def _read_indexes(connection: sqlite3.Connection, name: str) -> tuple[Index, ...]:
     indexes = []
+    definitions = _definitions(connection, "index")
     for index, unique, origin, partial in connection.execute(
         'select name, "unique", origin, partial from pragma_index_list(?) order by name', [name]
     ).fetchall():
         parts = connection.execute(
-            "select name, coll from pragma_index_xinfo(?) where key order by seqno", [index]
+            'select name, coll, "desc" from pragma_index_xinfo(?) where key order by seqno', [index]
         ).fetchall()
         indexes.append(
             Index(
@@ -242,6 +277,8 @@ def _read_indexes(connection: sqlite3.Connection, name: str) -> tuple[Index, ...
                 partial=bool(partial),
                 origin=origin,
                 collations=tuple(part[1] for part in parts),
+                descending=tuple(bool(part[2]) for part in parts),
+                definition=definitions.get(index, ""),
             )
         )
     return tuple(indexes)

@@ -1,11 +1,14 @@
 """What the verbs print for people."""
 
+from collections.abc import Iterator
+
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table as Grid
 
+from migration.facts import ColumnProfile
 from migration.plan import Plan
-from migration.profile import Profile
+from migration.profile import Profile, TableProfile
 from migration.report.report import Report
 from migration.run import Outcome
 from migration.verify import VerifiedTable
@@ -17,8 +20,10 @@ _LISTED = 10
 def profile(console: Console, facts: Profile) -> None:
     """The source's facts, a line per column."""
     grid = _grid("table", "column", "declared", "rows", "null", "integer", "real", "text", "blob")
+    grid.add_column("range, forms and faults")
     for entry in facts.tables:
-        for column, found in zip(entry.table.columns, entry.columns, strict=True):
+        for column in entry.table.columns:
+            found = entry.columns[column.name]
             counts = (found.nulls, found.integers, found.reals, found.texts, found.blobs)
             grid.add_row(
                 escape(entry.table.name),
@@ -26,8 +31,56 @@ def profile(console: Console, facts: Profile) -> None:
                 escape(column.declared),
                 str(entry.rows),
                 *(str(count) if count else "" for count in counts),
+                escape(", ".join(remarks(found))),
             )
     console.print(grid)
+    for entry in facts.tables:
+        for what in _key_remarks(entry):
+            console.print(f"[yellow]{escape(entry.table.name)}: {escape(what)}[/]")
+
+
+def remarks(facts: ColumnProfile) -> Iterator[str]:
+    """What there is to say about a column beyond the counts of its storage classes."""
+    if facts.smallest is not None:
+        yield f"{facts.smallest} … {facts.largest}"
+    if facts.smallest_real is not None:
+        yield f"{facts.smallest_real!r} … {facts.largest_real!r}"
+    if facts.longest:
+        yield f"up to {facts.longest} bytes"
+    counted = {
+        "with NUL": facts.with_nul,
+        "not UTF-8": facts.bad_utf8,
+        "JSON": facts.json_valid,
+        "UUID": facts.uuids,
+        "UUID in another form": facts.uuids_other,
+    }
+    forms = facts.date_forms.model_dump() if facts.date_forms else {}
+    counted |= {_FORMS[name]: count for name, count in forms.items() if name in _FORMS}
+    yield from (f"{count} {what}" for what, count in counted.items() if count)
+
+
+#: Numbers are only hinted at: an id looks like a time, too.
+_FORMS = {
+    "with_blank": "YYYY-MM-DD HH:MM:SS",
+    "with_t": "YYYY-MM-DDTHH:MM:SS",
+    "with_offset": "times with an offset",
+    "date_only": "dates",
+    "time_only": "times of day",
+    "zero": "0000-00-00",
+    "empty": "empty",
+    "epoch_s": "like seconds since 1970",
+    "epoch_ms": "like milliseconds since 1970",
+    "epoch_us": "like microseconds since 1970",
+    "julian": "like julian days",
+}
+
+
+def _key_remarks(entry: TableProfile) -> Iterator[str]:
+    if entry.null_keys:
+        yield f"{entry.null_keys} rows with NULL in the primary key"
+    if entry.duplicate_keys:
+        yield f"{entry.duplicate_keys} rows with a key that another row has"
+    yield from (f"{rows} orphans: {key}" for key, rows in entry.orphans.items())
 
 
 def plan(console: Console, decided: Plan) -> None:

@@ -115,6 +115,11 @@ def make_schema(connection: Connection, name: str) -> None:
         connection.execute(trusted(row["statement"]))
 
 
+def relations_in_target(connection: Connection, schema: str = PUBLIC) -> set[str]:
+    """The names of all tables, indexes, sequences and views of a schema."""
+    return {row["relname"] for row in fetch(connection, "target_relations", schema=schema)}
+
+
 def server_version(connection: Connection) -> str:
     """The server's version as it calls itself."""
     row = connection.execute("select current_setting('server_version')").fetchone()
@@ -204,6 +209,8 @@ _TYPES = {
     "numeric": sql.SQL("numeric"),
     "boolean": sql.SQL("boolean"),
     "timestamp without time zone": sql.SQL("timestamp without time zone"),
+    "timestamp with time zone": sql.SQL("timestamp with time zone"),
+    "uuid": sql.SQL("uuid"),
     "date": sql.SQL("date"),
     "jsonb": sql.SQL("jsonb"),
     "bytea": sql.SQL("bytea"),

@@ -1,51 +1,81 @@
-"""The PostgreSQL type of a column that sql/ does not know: by its values, then as declared."""
+"""The PostgreSQL type of a column that sql/ does not know: by its values, then as declared.
 
-from migration.profile import ColumnProfile
-from migration.schema import Column
+The type holds every value without loss; where no type does, text or bytea does.
+"""
 
+from migration.facts import ColumnProfile
+
+TEXT = "text"
+TIMESTAMP = "timestamp without time zone"
+TIMESTAMP_UTC = "timestamp with time zone"
 _BIGINT = range(-(2**63), 2**63)
 _EXACT_INTEGER = 2**53
 
 
-def choose_type(column: Column, facts: ColumnProfile) -> tuple[str, str]:
-    """A type that holds every value without loss, and the reason for it."""
+def choose_type(declared: str, facts: ColumnProfile) -> tuple[str, str]:
+    """A type that holds every value, and the reason for it.
+
+    Args:
+        declared: the declared type, in upper case.
+        facts: of the column; of several ones together where foreign keys join them.
+    """
     if facts.values == 0:
-        chosen = _declared_type(column.declared)
-        return chosen, f"no values; declared {column.declared or 'without a type'}"
+        chosen = _declared_type(declared)
+        return chosen, f"no values; declared {declared or 'without a type'}"
     if facts.blobs:
-        if facts.blobs + facts.texts < facts.values:
-            return "bytea", "blobs and numbers are mixed; numbers will be refused"
-        return "bytea", "holds blobs" + (" and text, kept as its bytes" if facts.texts else "")
+        return _blob_type(declared, facts)
     if facts.texts:
-        return _text_type(column, facts)
-    return _number_type(column, facts)
+        return _text_type(declared, facts)
+    return _number_type(declared, facts)
 
 
-def _text_type(column: Column, facts: ColumnProfile) -> tuple[str, str]:
+def _blob_type(declared: str, facts: ColumnProfile) -> tuple[str, str]:
+    characters = any(word in declared for word in ("CHAR", "CLOB", "TEXT"))
+    if characters and facts.blobs == facts.text_blobs:
+        return TEXT, "declared as text; its blobs are text too"
+    if facts.blobs == facts.values:
+        return "bytea", "holds blobs"
+    return "bytea", "holds blobs, and other values, kept as the bytes of their text"
+
+
+def _text_type(declared: str, facts: ColumnProfile) -> tuple[str, str]:
     if facts.texts < facts.values:
-        return "text", "numbers and text are mixed; numbers are kept as their text"
-    declared = column.declared
+        return TEXT, "numbers and text are mixed; numbers are kept as their text"
     if facts.timestamps == facts.texts:
-        return "timestamp without time zone", "every value is YYYY-MM-DD HH:MM:SS"
-    if facts.dates == facts.texts and "DATE" in declared:
-        if "TIME" in declared:
-            return "timestamp without time zone", "declared as a time, every value is a date"
-        return "date", "every value is YYYY-MM-DD"
+        return TIMESTAMP, "every value is YYYY-MM-DD HH:MM:SS"
+    return _temporal_type(declared, facts) or _named_type(declared, facts) or (TEXT, "text")
+
+
+def _temporal_type(declared: str, facts: ColumnProfile) -> tuple[str, str] | None:
+    if "DATE" not in declared and "TIME" not in declared:
+        return None
+    if facts.timestamps_utc == facts.texts:
+        return TIMESTAMP_UTC, "declared as a time, every value is in UTC and says so"
+    if facts.timestamps + facts.timestamps_t == facts.texts:
+        return TIMESTAMP, "declared as a time, every value is one, without an offset"
+    if facts.dates == facts.texts and "TIME" in declared:
+        return TIMESTAMP, "declared as a time, every value is a date"
+    return ("date", "every value is YYYY-MM-DD") if facts.dates == facts.texts else None
+
+
+def _named_type(declared: str, facts: ColumnProfile) -> tuple[str, str] | None:
     if "JSON" in declared and facts.json_documents == facts.texts:
         return "jsonb", "declared JSON, and every value is valid"
-    return "text", "text"
+    if ("UUID" in declared or "GUID" in declared) and facts.uuids == facts.texts:
+        return "uuid", "declared as a UUID, and every value is one"
+    return None
 
 
-def _number_type(column: Column, facts: ColumnProfile) -> tuple[str, str]:
-    declared = column.declared
+def _number_type(declared: str, facts: ColumnProfile) -> tuple[str, str]:
+    decimal = "NUMERIC" in declared or "DECIMAL" in declared
     if facts.reals == 0:
         booleans = facts.smallest in (0, 1) and facts.largest in (0, 1)
         if "BOOL" in declared and booleans:
-            return "boolean", "declared boolean, only 0 and 1"
-        if "NUMERIC" in declared or "DECIMAL" in declared:
+            return "boolean", "declared boolean, every value is 0 or 1"
+        if decimal:
             return "numeric", "declared as a decimal"
         return "bigint", "whole numbers only"
-    if "NUMERIC" in declared or "DECIMAL" in declared:
+    if decimal:
         return "numeric", "declared as a decimal"
     widest = max(abs(facts.smallest or 0), abs(facts.largest or 0))
     if widest > _EXACT_INTEGER:
@@ -57,15 +87,32 @@ def _declared_type(declared: str) -> str:
     """SQLite's affinity rules, with the words that people use for times, booleans and JSON."""
     for words, pg_type in (
         (("BOOL",), "boolean"),
-        (("DATETIME", "TIMESTAMP"), "timestamp without time zone"),
+        (("DATETIME", "TIMESTAMP"), TIMESTAMP),
         (("DATE",), "date"),
         (("JSON",), "jsonb"),
+        (("UUID", "GUID"), "uuid"),
         (("INT",), "bigint"),
-        (("CHAR", "CLOB", "TEXT"), "text"),
+        (("CHAR", "CLOB", "TEXT"), TEXT),
         (("BLOB",), "bytea"),
         (("REAL", "FLOA", "DOUB"), "double precision"),
         (("NUMERIC", "DECIMAL"), "numeric"),
     ):
         if any(word in declared for word in words):
             return pg_type
-    return "text"
+    return TEXT
+
+
+#: The types that a policy can name, as PostgreSQL's `format_type` calls them.
+TYPES = {
+    "bigint": "bigint",
+    "double precision": "double precision",
+    "numeric": "numeric",
+    "boolean": "boolean",
+    "timestamp": TIMESTAMP,
+    "timestamptz": TIMESTAMP_UTC,
+    "date": "date",
+    "uuid": "uuid",
+    "jsonb": "jsonb",
+    "bytea": "bytea",
+    "text": TEXT,
+}

@@ -1,23 +1,29 @@
 """The plan: what becomes of every table and column, decided before anything runs."""
 
+from migration.known import TargetColumn
 from migration.plan.make import make_plan
 from migration.plan.model import (
     PUBLIC,
+    CheckPlan,
     ColumnPlan,
+    Expectation,
     ForeignKeyPlan,
     IndexPlan,
     Plan,
     TablePlan,
-    TargetColumn,
+    ViewPlan,
 )
 
 __all__ = [
     "PUBLIC",
+    "CheckPlan",
     "ColumnPlan",
+    "Expectation",
     "ForeignKeyPlan",
     "IndexPlan",
     "Plan",
     "TablePlan",
     "TargetColumn",
+    "ViewPlan",
     "make_plan",
 ]

@@ -1,18 +1,40 @@
 """A column that the target does not have yet."""
 
+from database.errors import UsageError
+from migration.plan.joined import Evidence
 from migration.plan.model import ColumnPlan
-from migration.profile import ColumnProfile
+from migration.policies import ColumnPolicy
 from migration.schema import Column
-from migration.types import choose_type
+from migration.types import TYPES, choose_type
 
 
 def new_column(
-    column: Column, facts: ColumnProfile, target: str, *, added: bool, required: bool = False
+    column: Column,
+    evidence: Evidence,
+    target: str,
+    policy: ColumnPolicy,
+    *,
+    added: bool,
+    required: bool = False,
 ) -> ColumnPlan:
-    """Type and nullability by the values that are there."""
-    pg_type, why = choose_type(column, facts)
+    """Type and nullability by the values that are there, or as the policies say.
+
+    Raises:
+        UsageError: a policy names a type that there is not.
+    """
+    declared, facts = evidence
+    pg_type, why = choose_type(declared, facts)
+    if policy.epoch:
+        pg_type, why = "timestamp without time zone", f"by policy, its numbers count {policy.epoch}"
+    if policy.type:
+        if policy.type not in TYPES:
+            raise UsageError(
+                f"The policies give {column.name} the type {policy.type!r}.",
+                f"Choose one of: {', '.join(TYPES)}.",
+            )
+        pg_type, why = TYPES[policy.type], "by policy"
     if added:
-        why += "; sql/ does not know this column, it is added"
+        why += "; the target lacks this column, it is added"
     # NOT NULL is kept where every value keeps it; an added column stays nullable, since the
     # platform's new rows will not fill it.
     not_null = (required or column.not_null) and not facts.nulls and not added
@@ -24,4 +46,5 @@ def new_column(
         not_null=not_null,
         why=why,
         added=added,
+        policy=policy,
     )

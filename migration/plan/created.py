@@ -1,54 +1,71 @@
 """Tables that sql/ does not know: made as the source declares them and its values allow."""
 
+import re
+
 from migration.plan.column import new_column
+from migration.plan.draft import Draft
 from migration.plan.keys import foreign_keys, indexes
 from migration.plan.model import TablePlan
 from migration.plan.names import column_names
-from migration.profile import Profile, TableProfile
-from migration.schema import Column, LeftOut, Table
+from migration.profile import TableProfile
+from migration.schema import Table
 
 
-def created_table(
-    entry: TableProfile, names: dict[str, str], profile: Profile, not_carried: list[LeftOut]
-) -> TablePlan:
-    """Columns and keys of a table that will be created; what it loses goes to `not_carried`."""
+def created_table(entry: TableProfile, draft: Draft) -> TablePlan:
+    """Columns and keys of a table that will be created; what it loses is noted."""
     table = entry.table
     columns = column_names(table)
     plans = tuple(
         new_column(
-            column, facts, columns[column.name], added=False, required=_in_key(column, table)
+            column,
+            draft.facts[table.name.lower(), column.name.lower()],
+            columns[column.name],
+            draft.policies.column(table.name, column.name),
+            added=False,
+            required=column.name in table.primary_key,
+        ).model_copy(
+            # Facts of joined columns say nothing about the NULLs of this one.
+            update={"not_null": _not_null(entry, column.name)}
         )
-        for column, facts in zip(table.columns, entry.columns, strict=True)
+        for column in table.columns
     )
-    nulls = {plan.source for plan, facts in zip(plans, entry.columns, strict=True) if facts.nulls}
-    key = table.primary_key
-    if nulls & set(key):
-        why = "SQLite allowed NULL in this key; PostgreSQL does not"
-        not_carried.append(LeftOut(kind="primary key", name=table.name, why=why))
-        key = ()
-    if table.has_checks:
-        why = "CHECK constraints are not translated yet"
-        not_carried.append(LeftOut(kind="check", name=table.name, why=why))
-    for column in table.columns:
-        if column.generated:
-            why = "a generated column arrives as plain values"
-            left = LeftOut(kind="generated column", name=f"{table.name}.{column.name}", why=why)
-            not_carried.append(left)
-        if column.default is not None:
-            why = f"the default {column.default} is not translated yet"
-            left = LeftOut(kind="default", name=f"{table.name}.{column.name}", why=why)
-            not_carried.append(left)
+    key = _primary_key(entry, draft)
+    _leave_out(table, draft)
     return TablePlan(
         table=table,
-        target=names[table.name],
+        target=draft.names.tables[table.name],
         known=False,
         rows=entry.rows,
         columns=plans,
         primary_key=tuple(columns[name] for name in key),
-        foreign_keys=foreign_keys(table, columns, names, profile, not_carried),
-        indexes=indexes(table, columns, not_carried),
+        foreign_keys=foreign_keys(table, columns, draft),
+        indexes=indexes(table, columns, draft),
+        orphans=draft.policies.orphans_of(table.name),
     )
 
 
-def _in_key(column: Column, table: Table) -> bool:
-    return column.name in table.primary_key
+def _not_null(entry: TableProfile, name: str) -> bool:
+    column = next(column for column in entry.table.columns if column.name == name)
+    required = column.not_null or name in entry.table.primary_key
+    return required and not entry.columns[name].nulls
+
+
+def _primary_key(entry: TableProfile, draft: Draft) -> tuple[str, ...]:
+    table: Table = entry.table
+    nulls = [name for name in table.primary_key if entry.columns[name].nulls]
+    if not nulls:
+        return table.primary_key
+    why = f"SQLite allowed NULL in {', '.join(nulls)}; PostgreSQL has a unique index instead"
+    draft.leave_out("primary key", table.name, why)
+    return ()
+
+
+def _leave_out(table: Table, draft: Draft) -> None:
+    if re.search(r"\bcheck\s*\(", table.definition, re.IGNORECASE):
+        draft.leave_out("check", table.name, "CHECK constraints are not translated yet")
+    for column in table.columns:
+        name = f"{table.name}.{column.name}"
+        if column.generated:
+            draft.leave_out("generated column", name, "arrives as plain values")
+        if column.default is not None:
+            draft.leave_out("default", name, f"{column.default} is not translated yet")

@@ -2,8 +2,11 @@
 
 from collections.abc import Collection
 
+from migration.known import TargetColumn
 from migration.plan.column import new_column
-from migration.plan.model import ColumnPlan, TablePlan, TargetColumn
+from migration.plan.draft import Draft
+from migration.plan.model import ColumnPlan, TablePlan
+from migration.policies import Orphans
 from migration.profile import TableProfile
 
 
@@ -12,15 +15,18 @@ def known_table(
     name: str,
     columns: tuple[TargetColumn, ...],
     backfills: Collection[tuple[str, str]],
-    problems: list[str],
+    draft: Draft,
 ) -> TablePlan:
-    """Match the columns by name; what cannot be matched goes to `problems`."""
+    """Match the columns by name; what cannot be matched is noted as a problem."""
+    policies, problems = draft.policies, draft.problems
     there = {column.name: column for column in columns}
     plans = []
-    for column, facts in zip(entry.table.columns, entry.columns, strict=True):
+    for column in entry.table.columns:
         match = there.get(column.name) or there.get(column.name.lower())
+        policy = policies.column(entry.table.name, column.name)
         if match is None:
-            plans.append(new_column(column, facts, column.name, added=True))
+            evidence = column.declared, entry.columns[column.name]
+            plans.append(new_column(column, evidence, column.name, policy, added=True))
         elif match.generated:
             problems.append(f"{name}.{match.name} is generated in the target and cannot be loaded")
         else:
@@ -31,8 +37,10 @@ def known_table(
                     declared=column.declared,
                     pg_type=match.pg_type,
                     not_null=match.not_null,
-                    why="as sql/ defines it",
+                    why="as the target defines it",
                     added=False,
+                    policy=policy,
+                    length=match.length,
                 )
             )
     missing = {key for key, column in there.items() if column.not_null and not column.has_default}
@@ -44,6 +52,9 @@ def known_table(
             f"{name}: the source has no column {', '.join(sorted(missing))}, "
             "and the target accepts no NULL in it"
         )
+    orphans = policies.table(entry.table.name).orphans or Orphans.QUARANTINE
+    if orphans is Orphans.KEEP:
+        problems.append(f"{name}: the target demands its foreign keys, so orphans cannot be kept")
     return TablePlan(
         table=entry.table,
         target=name,

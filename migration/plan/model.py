@@ -2,22 +2,11 @@
 
 from pydantic import BaseModel, ConfigDict
 
+from migration.policies import ColumnPolicy, Orphans
 from migration.schema import LeftOut, Table
 
 #: Where sql/ puts the platform's tables.
 PUBLIC = "public"
-
-
-class TargetColumn(BaseModel):
-    """A column that the target already has."""
-
-    model_config = ConfigDict(frozen=True)
-
-    name: str
-    pg_type: str
-    not_null: bool
-    has_default: bool
-    generated: bool
 
 
 class ColumnPlan(BaseModel):
@@ -33,6 +22,12 @@ class ColumnPlan(BaseModel):
     why: str
     #: The target lacks this column: it is added.
     added: bool
+    policy: ColumnPolicy = ColumnPolicy()
+    #: The n of varchar(n), where there is one.
+    length: int | None = None
+    #: DEFAULT, and the expression of a generated column, as PostgreSQL's SQL.
+    default: str | None = None
+    generated: str | None = None
 
 
 class ForeignKeyPlan(BaseModel):
@@ -45,16 +40,55 @@ class ForeignKeyPlan(BaseModel):
     references: tuple[str, ...]
     on_update: str
     on_delete: str
+    #: Checked at the end of the transaction.
+    deferred: bool = False
 
 
-class IndexPlan(BaseModel):
-    """An index or unique constraint of a table that is created, in the target's names."""
+class CheckPlan(BaseModel):
+    """A CHECK of a table that is created: as written in SQLite, and as PostgreSQL's SQL."""
 
     model_config = ConfigDict(frozen=True)
 
     name: str
-    columns: tuple[str, ...]
+    source: str
+    expression: str
+
+
+class IndexPlan(BaseModel):
+    """An index or unique constraint of a table that is created."""
+
+    model_config = ConfigDict(frozen=True)
+
+    name: str
+    #: What is indexed, as PostgreSQL's SQL: quoted columns and expressions, without directions.
+    keys: tuple[str, ...]
+    #: Where the order of a key is DESC.
+    descending: tuple[bool, ...]
     unique: bool
+    #: The condition of a partial index, as PostgreSQL's SQL.
+    where: str | None = None
+
+
+class ViewPlan(BaseModel):
+    """A view that is created: its name, its columns and its SELECT in the target."""
+
+    model_config = ConfigDict(frozen=True)
+
+    source: str
+    target: str
+    columns: tuple[str, ...] | None
+    select: str
+
+
+class Expectation(BaseModel):
+    """Rows that the profile says will be quarantined, or values that a policy will change."""
+
+    model_config = ConfigDict(frozen=True)
+
+    table: str
+    column: str | None
+    rows: int
+    what: str
 
 
 class TablePlan(BaseModel):
@@ -72,6 +106,9 @@ class TablePlan(BaseModel):
     primary_key: tuple[str, ...] = ()
     foreign_keys: tuple[ForeignKeyPlan, ...] = ()
     indexes: tuple[IndexPlan, ...] = ()
+    checks: tuple[CheckPlan, ...] = ()
+    #: What becomes of rows without a parent.
+    orphans: Orphans = Orphans.QUARANTINE
     #: Columns that the source lacks and sql/ has a value for.
     backfilled: tuple[str, ...] = ()
     #: Why PostgreSQL cannot have this table at all; then every row of it is refused.
@@ -87,6 +124,9 @@ class Plan(BaseModel):
     not_carried: tuple[LeftOut, ...]
     #: Why the plan cannot run; empty when it can.
     problems: tuple[str, ...]
+    views: tuple[ViewPlan, ...] = ()
+    #: What the profile foresees; only known where everything was profiled.
+    expected: tuple[Expectation, ...] = ()
     #: The schema of the target that everything goes into.
     schema_name: str = PUBLIC
 

@@ -1,8 +1,9 @@
 """Names in the target: as in the source, but 63 bytes long at most, and each one once."""
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable, Sequence
 
-from migration.plan.model import TargetColumn
+from migration.known import TargetTables
+from migration.profile import TableProfile
 from migration.schema import Table
 
 #: PostgreSQL cuts identifiers after 63 bytes.
@@ -11,20 +12,34 @@ _NAME_BYTES = 63
 _SYSTEM_COLUMNS = frozenset({"tableoid", "ctid", "xmin", "cmin", "xmax", "cmax"})
 
 
-def target_names(
-    names: Iterable[str], known: dict[str, tuple[TargetColumn, ...]]
-) -> dict[str, str]:
-    """Source name → target name: a known table whatever its case, else the same name, shortened."""
-    mapping: dict[str, str] = {}
-    taken: set[str] = set()
-    for name in names:
-        target = name.lower() if name.lower() in known else unique_name(name, taken)
-        taken.add(target)
-        mapping[name] = target
-    return mapping
+class Names:
+    """The names of a plan. Tables, indexes and views share one space of names in PostgreSQL.
+
+    `tables` maps source names to target names.
+    """
+
+    def __init__(
+        self, entries: Sequence[TableProfile], target: TargetTables, taken: Collection[str]
+    ) -> None:
+        self._taken = set(taken) | set(target)
+        self.tables: dict[str, str] = {}
+        for entry in entries:
+            if entry.known:
+                self.tables[entry.table.name] = entry.table.name.lower()
+        others = [entry.table.name for entry in entries if not entry.known]
+        # Who keeps the name as it is goes first: a shortened name must not be in the way.
+        for name in sorted(others, key=lambda name: name != shortened(name, "")):
+            self.tables[name] = self.relation(name)
+        self.tables = {entry.table.name: self.tables[entry.table.name] for entry in entries}
+
+    def relation(self, name: str) -> str:
+        """A name for a new relation: this one if it is free."""
+        free = unique_name(name, self._taken)
+        self._taken.add(free)
+        return free
 
 
-def unique_name(name: str, taken: set[str]) -> str:
+def unique_name(name: str, taken: Collection[str]) -> str:
     """The name, shortened where it must be, and numbered where it is taken."""
     candidate = shortened(name, "")
     number = 2
@@ -37,14 +52,18 @@ def unique_name(name: str, taken: set[str]) -> str:
 def shortened(name: str, suffix: str) -> str:
     """At most 63 bytes, cut between characters, with the suffix."""
     room = _NAME_BYTES - len(suffix)
-    return (name.encode()[:room].decode(errors="ignore") + suffix) or "_"
+    # A name in broken UTF-8 reaches Python with surrogates.
+    raw = name.encode("utf-8", "replace").replace(b"\0", b"")
+    return (raw[:room].decode(errors="ignore") + suffix) or "_"
 
 
 def column_names(table: Table) -> dict[str, str]:
     """Source name → target name of every column."""
     mapping: dict[str, str] = {}
-    taken = set(_SYSTEM_COLUMNS)
-    for column in table.columns:
-        mapping[column.name] = unique_name(column.name, taken)
-        taken.add(mapping[column.name])
-    return mapping
+    for name in _long_last(column.name for column in table.columns):
+        mapping[name] = unique_name(name, {*mapping.values(), *_SYSTEM_COLUMNS})
+    return {column.name: mapping[column.name] for column in table.columns}
+
+
+def _long_last(names: Iterable[str]) -> list[str]:
+    return sorted(names, key=lambda name: name != shortened(name, ""))

@@ -1,0 +1,226 @@
+"""The facts about a column, each one as the SQLite aggregate that counts it."""
+
+import sqlite3
+
+from pydantic import BaseModel, ConfigDict
+
+_DATE = "[0-9][0-9][0-9][0-9]-[01][0-9]-[0-3][0-9]"
+_TIME = "[0-2][0-9]:[0-5][0-9]:[0-5][0-9]"
+_HEXADECIMAL = "[0-9a-f]"
+_UUID = "-".join(_HEXADECIMAL * length for length in (8, 4, 4, 4, 12))
+_KIND = "typeof({column})"
+_TEXT = f"{_KIND} = 'text'"
+_BYTES = (
+    "octet_length({column})"
+    if sqlite3.sqlite_version_info >= (3, 43)
+    else "length(cast({column} as blob))"
+)
+
+
+class DateForms(BaseModel):
+    """How dates are written: every count is a number of rows, the forms of numbers by range."""
+
+    model_config = ConfigDict(frozen=True)
+
+    #: YYYY-MM-DD HH:MM:SS[.f], with T instead of the blank, and either with Z or an offset.
+    with_blank: int = 0
+    with_t: int = 0
+    with_offset: int = 0
+    date_only: int = 0
+    time_only: int = 0
+    #: 0000-00-00 with or without a time.
+    zero: int = 0
+    empty: int = 0
+    #: Numbers that are times between 1973 and 2128 if they count seconds, … since 1970.
+    epoch_s: int = 0
+    epoch_ms: int = 0
+    epoch_us: int = 0
+    #: Numbers that are days between 1858 and 2132 if they are julian days.
+    julian: int = 0
+
+
+class ColumnProfile(BaseModel):
+    """Facts about a column's values; every count is a number of rows."""
+
+    model_config = ConfigDict(frozen=True)
+
+    nulls: int
+    integers: int
+    reals: int
+    texts: int
+    blobs: int
+    #: Of the integers.
+    smallest: int | None
+    largest: int | None
+    #: Bytes of the longest text or blob.
+    longest: int
+    with_nul: int
+    dates: int
+    #: Times that exist, to the microsecond: with a blank; with a T; and in UTC with its mark.
+    timestamps: int
+    timestamps_t: int
+    timestamps_utc: int
+    #: Texts that are JSON objects or arrays.
+    json_documents: int
+    #: Texts in the one form that PostgreSQL prints: lower case, four hyphens.
+    uuids: int
+    #: Blobs that are text in UTF-8, without NUL.
+    text_blobs: int
+    # What follows explains and decides nothing; None where it was not counted.
+    bad_utf8: int | None = None
+    json_valid: int | None = None
+    #: UUIDs in upper case, in braces or without hyphens.
+    uuids_other: int | None = None
+    smallest_real: float | None = None
+    largest_real: float | None = None
+    date_forms: DateForms | None = None
+
+    @property
+    def values(self) -> int:
+        """Rows that are not NULL."""
+        return self.integers + self.reals + self.texts + self.blobs
+
+    @classmethod
+    def of(cls, counts: dict[str, int | float | None]) -> "ColumnProfile":
+        """From the results of `expressions`, by name; a sum over no rows is NULL in SQLite."""
+        forms = {
+            name.removeprefix("form_"): value or 0
+            for name, value in counts.items()
+            if name.startswith("form_")
+        }
+        rest = {
+            name: value if "st_real" in name or name in ("smallest", "largest") else value or 0
+            for name, value in counts.items()
+            if not name.startswith("form_")
+        }
+        return cls.model_validate({**rest, "date_forms": forms or None})
+
+    def plus(self, other: "ColumnProfile") -> "ColumnProfile":
+        """Both columns' values together, as far as they decide a type."""
+        merged: dict[str, int | None] = {}
+        for name in type(self).model_fields:
+            both = (getattr(self, name), getattr(other, name))
+            pair = [value for value in both if value is not None]
+            if name == "smallest":
+                merged[name] = min(pair, default=None)
+            elif name in ("largest", "longest"):
+                merged[name] = max(pair, default=None if name == "largest" else 0)
+            elif type(self).model_fields[name].is_required():
+                merged[name] = sum(pair)
+        return ColumnProfile.model_validate(merged)
+
+
+def prepare(connection: sqlite3.Connection) -> None:
+    """Give the connection the functions that the aggregates need besides SQLite's own."""
+    connection.create_function("is_utf8", 1, _is_utf8, deterministic=True)
+    connection.create_function("is_text", 1, _is_text, deterministic=True)
+
+
+def expressions(connection: sqlite3.Connection, *, everything: bool) -> dict[str, str]:
+    """SQLite's aggregate for each fact, with {column} for the column's name."""
+    found = _deciding()
+    if everything:
+        found |= _explaining(connection)
+    return found
+
+
+def _deciding() -> dict[str, str]:
+    exists = (
+        f"{{column}} glob '{_DATE}[ T]{_TIME}*' and {{column}} >= '0001'"
+        # A moment that does not exist is moved by SQLite, and so is not equal to itself.
+        " and datetime({column}, '+0 days') = substr({column}, 1, 10) || ' '"
+        " || substr({column}, 12, 8)"
+    )
+    bare = "length({column})"
+    separator = "substr({column}, 11, 1)"
+    return {
+        "nulls": _count("{column} is null"),
+        "integers": _count(f"{_KIND} = 'integer'"),
+        "reals": _count(f"{_KIND} = 'real'"),
+        "texts": _count(_TEXT),
+        "blobs": _count(f"{_KIND} = 'blob'"),
+        "smallest": f"min(case {_KIND} when 'integer' then {{column}} end)",
+        "largest": f"max(case {_KIND} when 'integer' then {{column}} end)",
+        "longest": f"max(case when {_KIND} in ('text', 'blob') then {_BYTES} end)",
+        "with_nul": _count(f"{_TEXT} and instr({{column}}, char(0)) > 0"),
+        "dates": _count(
+            f"{_TEXT} and {{column}} glob '{_DATE}' and date({{column}}, '+0 days') = {{column}}"
+            " and {column} >= '0001'"
+        ),
+        "timestamps": _count(f"{_TEXT} and {_precise(bare)} and {separator} = ' ' and {exists}"),
+        "timestamps_t": _count(f"{_TEXT} and {_precise(bare)} and {separator} = 'T' and {exists}"),
+        "timestamps_utc": _count(
+            f"{_TEXT} and {exists} and (({{column}} glob '*Z' and {_precise(f'{bare} - 1')})"
+            f" or ({{column}} glob '*+00:00' and {_precise(f'{bare} - 6')}))"
+        ),
+        "json_documents": _count(
+            f"{_TEXT} and substr({{column}}, 1, 1) in ('{{{{', '[') and json_valid({{column}})"
+        ),
+        "uuids": _count(f"{_TEXT} and {{column}} glob '{_UUID}'"),
+        "text_blobs": _count(f"{_KIND} = 'blob' and is_text({{column}})"),
+    }
+
+
+def _explaining(connection: sqlite3.Connection) -> dict[str, str]:
+    encoding = connection.execute("pragma encoding").fetchone()[0]
+    number = f"{_KIND} in ('integer', 'real')"
+    found = {
+        # Only text with anything beyond ASCII is worth a call into Python.
+        "bad_utf8": _count(
+            f"{_TEXT} and {{column}} glob '*[^\x01-\x7f]*'"
+            " and not is_utf8(cast({column} as blob))"
+        ),
+        "json_valid": _count(f"{_TEXT} and json_valid({{column}})"),
+        "uuids_other": _count(
+            f"{_TEXT} and length({{column}}) between 32 and 38 and {{column}} not glob '{_UUID}'"
+            " and lower(replace(replace(replace({column}, '-', ''), '{{', ''), '}}', ''))"
+            f" glob '{_HEXADECIMAL * 32}'"
+        ),
+        "smallest_real": f"min(case {_KIND} when 'real' then {{column}} end)",
+        "largest_real": f"max(case {_KIND} when 'real' then {{column}} end)",
+        "form_with_blank": _form(f"{_DATE} {_TIME}*", "not glob '*[-+Z]*'"),
+        "form_with_t": _form(f"{_DATE}T{_TIME}*", "not glob '*[-+Z]*'"),
+        "form_with_offset": _form(f"{_DATE}[ T]{_TIME}*", "glob '*[-+Z]*'"),
+        "form_date_only": _count(f"{_TEXT} and {{column}} glob '{_DATE}'"),
+        "form_time_only": _count(f"{_TEXT} and {{column}} glob '{_TIME}*'"),
+        "form_zero": _count(f"{_TEXT} and {{column}} glob '0000-00-00*'"),
+        "form_empty": _count(f"{_TEXT} and {{column}} = ''"),
+        "form_julian": _count(f"{number} and {{column}} between 2400000 and 2500000"),
+    }
+    for unit, factor in (("s", 1), ("ms", 10**3), ("us", 10**6)):
+        low, high = 10**8 * factor, 5 * 10**9 * factor
+        found[f"form_epoch_{unit}"] = _count(f"{number} and {{column}} between {low} and {high}")
+    if not str(encoding).startswith("UTF-8"):
+        # SQLite itself turns UTF-16 into UTF-8, so there is nothing bad left to see.
+        found["bad_utf8"] = "0"
+    return found
+
+
+def _count(condition: str) -> str:
+    # In a CASE, unlike in sum(a and b), SQLite stops at the first condition that is false.
+    return f"count(case when {condition} then 1 end)"
+
+
+def _precise(length: str) -> str:
+    """Seconds, or a fraction down to the microsecond."""
+    return f"({length} = 19 or {length} between 21 and 26)"
+
+
+def _form(pattern: str, offset: str) -> str:
+    # The date itself has hyphens: the offset is looked for behind the time.
+    return _count(
+        f"{_TEXT} and {{column}} glob '{pattern}' and {{column}} not glob '0000-*'"
+        f" and substr({{column}}, 20) {offset}"
+    )
+
+
+def _is_utf8(raw: bytes) -> bool:
+    try:
+        raw.decode()
+    except UnicodeDecodeError:
+        return False
+    return True
+
+
+def _is_text(raw: bytes) -> bool:
+    return b"\0" not in raw and _is_utf8(raw)
