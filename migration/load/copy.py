@@ -1,25 +1,46 @@
 """The copy engine: rows go from SQLite straight into PostgreSQL's COPY.
 
-`ON_ERROR ignore` with verbose logging names every row that PostgreSQL cannot read, by line,
-in one pass; the line leads back to the source row.
+All rows of a table go at once. PostgreSQL 17's `ON_ERROR ignore` with verbose logging skips the
+rows that it cannot read and names each one by its line, which leads back to the source row.
+Where COPY itself fails of a row, or the names do not account for every row (an older server, or
+one that speaks another language), the table is sent again in small batches, of which the
+refused ones are halved.
 """
 
 import re
 import time
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
+import psycopg
 from psycopg import errors, sql
 
-from database.errors import TargetError
+from migration.convert import Converted
 from migration.load.engine import EngineName, LoadedTable, Progress
-from migration.plan import Plan, TablePlan
+from migration.load.refusal import (
+    Attempt,
+    Refusal,
+    column_types,
+    explain_refusal,
+    is_refusal,
+    narrow,
+    refused_rows,
+)
+from migration.load.rendering import text_of
+from migration.plan import TablePlan
 from migration.rows import RefusedRow, RowConverter, rows_at
-from migration.source import read_rows
+from migration.source import Row, read_rows
 from migration.statements import Connection
 from migration.target import identifier
 
 _ROWS_PER_PROGRESS = 500
 _SKIPPED = re.compile(r"\bline (\d+)\b.*?\bcolumn \"?(.+?)\"?:", re.DOTALL)
+#: The first version whose COPY can skip rows.
+_SKIPPING_VERSION = 170000
+#: A batch has this many rows at most ...
+_BATCH_ROWS = 1_000
+#: ... and ends with the row that brings it to this many characters and bytes.
+_BATCH_LENGTH = 4_000_000
 
 
 class CopyEngine:
@@ -28,7 +49,7 @@ class CopyEngine:
     name = EngineName.COPY
     stages = False
 
-    def prepare(self, snapshot: Path, plan: Plan, progress: Progress) -> None:
+    def prepare(self, snapshot: Path, plan: object, progress: Progress) -> None:
         """Nothing to do."""
 
     def clean(self) -> None:
@@ -37,9 +58,42 @@ class CopyEngine:
     def load(
         self, connection: Connection, snapshot: Path, table: TablePlan, progress: Progress
     ) -> LoadedTable:
-        """Send every row that converts, then account for each one that PostgreSQL skipped."""
+        """Send every row that converts; account for each one that PostgreSQL does not take."""
         started = time.monotonic()
-        loaded = LoadedTable(table)
+        copy = _Copy(connection, snapshot, table, progress)
+        loaded = copy.at_once() or copy.in_batches()
+        loaded.seconds = time.monotonic() - started
+        return loaded
+
+
+class _NotAccountedError(Exception):
+    """Rows were skipped, but which ones is not known: everything is sent again."""
+
+
+def _account(sent: int, loaded: LoadedTable, skipped: list[tuple[int, str]]) -> None:
+    if sent != loaded.rows + len(skipped):
+        raise _NotAccountedError
+
+
+class _Copy:
+    """COPY of one table."""
+
+    def __init__(
+        self, connection: Connection, snapshot: Path, table: TablePlan, progress: Progress
+    ) -> None:
+        self._connection = connection
+        self._snapshot = snapshot
+        self._table = table
+        self._progress = progress
+        self._told = 0
+        self._types = [entry.checked_type for entry in column_types(connection, table)]
+        self._copy = sql.SQL("copy {} ({}) from stdin").format(
+            identifier(table),
+            sql.SQL(", ").join(sql.Identifier(column.target) for column in table.columns),
+        )
+
+    def at_once(self) -> LoadedTable | None:
+        """Send all rows; None, and nothing is changed, where that does not do."""
         skipped: list[tuple[int, str]] = []
 
         def note(diagnostic: errors.Diagnostic) -> None:
@@ -47,88 +101,135 @@ class CopyEngine:
             if found:
                 skipped.append((int(found[1]), found[2]))
 
-        connection.add_notice_handler(note)
+        command = self._copy
+        if self._connection.info.server_version >= _SKIPPING_VERSION:
+            command += sql.SQL(" (on_error ignore, log_verbosity verbose)")
+        loaded = LoadedTable(self._table)
+        self._connection.add_notice_handler(note)
         try:
-            sent = self._send(connection, snapshot, table, progress, loaded)
+            with self._connection.transaction():
+                sent = 0
+                with self._connection.cursor() as cursor:
+                    with cursor.copy(command) as copy:
+                        for _, values in self._converted(loaded.refused):
+                            copy.write_row(values)
+                            sent += 1
+                    loaded.rows = cursor.rowcount
+                _account(sent, loaded, skipped)
+        except _NotAccountedError:
+            return None
+        except psycopg.Error as error:
+            if not is_refusal(error):
+                raise
+            return None
         finally:
-            connection.remove_notice_handler(note)
-        if sent != loaded.rows + len(skipped):
-            raise TargetError(
-                f"{table.target}: {sent} rows were sent, {loaded.rows} arrived and "
-                f"{len(skipped)} were refused.",
-                "Nothing was changed. Set lc_messages to C or English on the server.",
-            )
-        loaded.refused += _explain_skipped(connection, snapshot, table, loaded, skipped)
-        loaded.seconds = time.monotonic() - started
+            self._connection.remove_notice_handler(note)
+        loaded.refused += self._explain_skipped(skipped, loaded.refused)
         return loaded
 
-    def _send(
+    def in_batches(self) -> LoadedTable:
+        """Send all rows in batches, and narrow down those that are refused."""
+        loaded = LoadedTable(self._table)
+        refusals: list[Refusal] = []
+        for batch in _batches(self._converted(loaded.refused)):
+            rows, refused = self._load_batch(batch)
+            loaded.rows += rows
+            refusals += refused
+        loaded.refused += refused_rows(self._snapshot, self._table, refusals)
+        return loaded
+
+    def _load_batch(self, batch: list[tuple[Row, list[Converted]]]) -> tuple[int, list[Refusal]]:
+        def attempt(low: int, high: int) -> Attempt:
+            try:
+                with self._connection.transaction(), self._connection.cursor() as cursor:
+                    with cursor.copy(self._copy) as copy:
+                        for _, values in batch[low:high]:
+                            copy.write_row(values)
+                    return cursor.rowcount
+            except psycopg.Error as error:
+                if not is_refusal(error):
+                    raise
+                return error
+
+        def explain(number: int, error: psycopg.Error) -> Refusal:
+            row, values = batch[number]
+            return self._explain(row, values, error, range(len(values)))
+
+        return narrow(0, len(batch), attempt, explain)
+
+    def _explain(
         self,
-        connection: Connection,
-        snapshot: Path,
-        table: TablePlan,
-        progress: Progress,
-        loaded: LoadedTable,
-    ) -> int:
-        convert = RowConverter(table).convert
-        command = sql.SQL(
-            "copy {} ({}) from stdin (on_error ignore, log_verbosity verbose)"
-        ).format(
-            identifier(table),
-            sql.SQL(", ").join(sql.Identifier(column.target) for column in table.columns),
+        row: Row,
+        values: list[Converted],
+        error: psycopg.Error | None,
+        columns: Iterable[int],
+    ) -> Refusal:
+        def input_error(number: int) -> tuple[object, ...] | None:
+            with self._connection.transaction():
+                return self._connection.execute(
+                    "select message, sql_error_code from pg_input_error_info(%s, %s)",
+                    [text_of(values[number]), self._types[number]],
+                ).fetchone()
+
+        checked = [number for number in columns if self._types[number] not in ("text", "bytea")]
+        return explain_refusal(self._table, row.position, error, checked, input_error)
+
+    def _converted(self, refused: list[RefusedRow]) -> Iterator[tuple[Row, list[Converted]]]:
+        """Every row that converts; the others go to `refused`."""
+        convert = RowConverter(self._table).convert
+        read = 0
+        for row in read_rows(self._snapshot, self._table.table):
+            read += 1
+            if read % _ROWS_PER_PROGRESS == 0:
+                self._tell(read)
+            converted = convert(row)
+            if isinstance(converted, RefusedRow):
+                refused.append(converted)
+            else:
+                yield row, converted
+        self._tell(read)
+
+    def _tell(self, read: int) -> None:
+        """Rows that are sent a second time are no progress."""
+        self._progress.advance(self._table, max(read - self._told, 0))
+        self._told = max(read, self._told)
+
+    def _explain_skipped(
+        self, skipped: list[tuple[int, str]], not_sent: list[RefusedRow]
+    ) -> list[RefusedRow]:
+        """The source rows behind COPY's line numbers, each with PostgreSQL's own reason."""
+        skipped.sort()
+        positions = _positions(
+            [line for line, _ in skipped], [entry.row.position for entry in not_sent]
         )
-        sent = read = 0
-        with connection.cursor() as cursor:
-            with cursor.copy(command) as copy:
-                for row in read_rows(snapshot, table.table):
-                    read += 1
-                    if read % _ROWS_PER_PROGRESS == 0:
-                        progress.advance(table, _ROWS_PER_PROGRESS)
-                    converted = convert(row)
-                    if isinstance(converted, RefusedRow):
-                        loaded.refused.append(converted)
-                    else:
-                        copy.write_row(converted)
-                        sent += 1
-            loaded.rows = cursor.rowcount
-        progress.advance(table, read % _ROWS_PER_PROGRESS)
-        return sent
+        columns = {
+            position: column for (_, column), position in zip(skipped, positions, strict=True)
+        }
+        numbers = {column.target: number for number, column in enumerate(self._table.columns)}
+        convert = RowConverter(self._table).convert
+        refusals = []
+        for row in rows_at(self._snapshot, self._table, set(columns)) if columns else ():
+            converted = convert(row)
+            assert not isinstance(converted, RefusedRow)
+            number = numbers[columns[row.position]]
+            refusals.append(self._explain(row, converted, None, [number]))
+        return refused_rows(self._snapshot, self._table, refusals)
 
 
-def _explain_skipped(
-    connection: Connection,
-    snapshot: Path,
-    table: TablePlan,
-    loaded: LoadedTable,
-    skipped: list[tuple[int, str]],
-) -> list[RefusedRow]:
-    """The source rows behind COPY's line numbers, each with PostgreSQL's own reason."""
-    if not skipped:
-        return []
-    skipped.sort()
-    columns = {
-        position: column
-        for (_, column), position in zip(
-            skipped,
-            _positions([line for line, _ in skipped], [r.row.position for r in loaded.refused]),
-            strict=True,
-        )
-    }
-    refused = []
-    plans = {column.target: column for column in table.columns}
-    numbers = {column.target: number for number, column in enumerate(table.columns)}
-    convert = RowConverter(table).convert
-    for row in rows_at(snapshot, table, set(columns)):
-        name = columns[row.position]
-        converted = convert(row)
-        assert not isinstance(converted, RefusedRow)
-        found = connection.execute(
-            "select message, sql_error_code from pg_input_error_info(%s, %s)",
-            [str(converted[numbers[name]]), plans[name].pg_type],
-        ).fetchone()
-        reason, sqlstate = (str(found[0]), str(found[1])) if found else ("refused by COPY", "22000")
-        refused.append(RefusedRow(table, row, plans[name].source, reason, sqlstate))
-    return refused
+def _batches(
+    rows: Iterable[tuple[Row, list[Converted]]],
+) -> Iterator[list[tuple[Row, list[Converted]]]]:
+    """Rows by the thousand, fewer where they are long."""
+    batch: list[tuple[Row, list[Converted]]] = []
+    length = 0
+    for row, values in rows:
+        batch.append((row, values))
+        length += sum(len(value) for value in values if isinstance(value, str | bytes))
+        if len(batch) == _BATCH_ROWS or length >= _BATCH_LENGTH:
+            yield batch
+            batch, length = [], 0
+    if batch:
+        yield batch
 
 
 def _positions(lines: list[int], not_sent: list[int]) -> list[int]:

@@ -17,9 +17,9 @@ from database.errors import BundleError, TargetError
 from database.settings import Server
 from migration.load import pgloader_command, pgloader_process, staging
 from migration.load.engine import EngineName, LoadedTable, Progress
+from migration.load.refusal import refused_rows
 from migration.load.rendering import RenderedTable, Rendering, render
 from migration.plan import Plan, TablePlan
-from migration.rows import RefusedRow, rows_at
 from migration.statements import Connection, fetch
 from migration.target import LOGIN
 
@@ -85,7 +85,7 @@ class PgloaderEngine:
         started = time.monotonic()
         rendered = self._rendering.tables[table.target]
         rows, refusals = staging.insert_cast(connection, rendered)
-        refused = rendered.refused + _explained(snapshot, table, refusals)
+        refused = rendered.refused + refused_rows(snapshot, table, refusals)
         if rows + len(refused) != table.rows:
             raise TargetError(
                 f"{table.target}: the source has {table.rows} rows, but {rows} left staging "
@@ -169,18 +169,3 @@ class _Stages:
     def complete(self, table: TablePlan) -> None:
         """All rows passed all stages."""
         self.advance(table, _STAGES * table.rows)
-
-
-def _explained(
-    snapshot: Path, table: TablePlan, refusals: list[staging.Refusal]
-) -> list[RefusedRow]:
-    """The source rows behind the refusals."""
-    if not refusals:
-        return []
-    by_position = {refusal.position: refusal for refusal in refusals}
-    refused = []
-    for row in rows_at(snapshot, table, set(by_position)):
-        refusal = by_position[row.position]
-        column = None if refusal.column is None else table.columns[refusal.column].source
-        refused.append(RefusedRow(table, row, column, refusal.reason, refusal.sqlstate))
-    return refused

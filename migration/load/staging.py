@@ -4,32 +4,25 @@ PostgreSQL does the casting, so a row that it refuses is found again by its posi
 PostgreSQL's own reason.
 """
 
-from dataclasses import dataclass
-
 import psycopg
 from psycopg import sql
 
 from database.connect import connect
 from database.settings import Server
 from migration.load.pgloader_command import APPLICATION, STAGING
+from migration.load.refusal import (
+    Attempt,
+    Refusal,
+    column_types,
+    explain_refusal,
+    is_refusal,
+    narrow,
+)
 from migration.load.rendering import RenderedTable, Rendering
 from migration.statements import Connection, fetch, statement, trusted
 from migration.target import LOGIN, OWNER, identifier
 
 _LOCK_TIMEOUT = "10s"
-#: SQLSTATE classes of a row that cannot be taken: data exceptions, constraints of domains and
-#: NOT NULL, program limits (a document nested too deeply, a row too long for a page).
-_REFUSALS = ("22", "23", "54")
-
-
-@dataclass(frozen=True)
-class Refusal:
-    """A staged row that PostgreSQL refuses. `column` counts in the plan; None: not known."""
-
-    position: int
-    column: int | None
-    reason: str
-    sqlstate: str
 
 
 def open_staging(server: Server) -> Connection:
@@ -105,14 +98,15 @@ def insert_cast(connection: Connection, table: RenderedTable) -> tuple[int, list
         How many rows the target took, and the refusals of all others.
     """
     insert = _Insert(connection, table)
-    rows = insert.attempt()
-    if rows is not None:
+    everything = 0, table.plan.rows
+    rows = insert.attempt(*everything)
+    if isinstance(rows, int):
         return rows, []
     refusals = insert.set_aside_refused_inputs()
-    rows = insert.attempt()
-    if rows is None:
+    rows = insert.attempt(*everything)
+    if not isinstance(rows, int):
         insert.index_positions()
-        rows, others = insert.halving(0, table.plan.rows)
+        rows, others = narrow(*everything, insert.attempt, insert.explain)
         refusals += others
     return rows, refusals
 
@@ -123,50 +117,39 @@ class _Insert:
     def __init__(self, connection: Connection, table: RenderedTable) -> None:
         self._connection = connection
         self._table = table
-        name = identifier(table.plan)
-        types = {
-            row["name"]: row
-            for row in fetch(connection, "staging_types", table=name.as_string(connection))
-        }
-        columns = [
-            (number, types[column.target]) for number, column in enumerate(table.plan.columns)
-        ]
+        types = column_types(connection, table.plan)
         self._checked = [
-            (number, found["checked_type"])
-            for number, found in columns
-            if found["checked_type"] != "text"
+            (number, found.checked_type)
+            for number, found in enumerate(types)
+            if found.checked_type != "text"
         ]
         # The text of a type is PostgreSQL's own. A column GENERATED ALWAYS takes the source's
         # values like any other.
         self._insert = sql.SQL(
             "insert into {} ({}) overriding system value select {} from {}"
         ).format(
-            name,
+            identifier(table.plan),
             sql.SQL(", ").join(sql.Identifier(column.target) for column in table.plan.columns),
             sql.SQL(", ").join(
-                sql.SQL("cast({} as {})").format(_column(number), trusted(found["cast_type"]))
-                for number, found in columns
+                sql.SQL("cast({} as {})").format(_column(number), trusted(found.cast_type))
+                for number, found in enumerate(types)
             ),
             _staged(table),
         )
-        self._refusal: psycopg.Error | None = None
 
-    def attempt(self, low: int = 0, high: int | None = None) -> int | None:
-        """Insert the staged rows of positions low ≤ n < high; None where one is refused."""
+    def attempt(self, low: int, high: int) -> Attempt:
+        """Insert the staged rows of positions low ≤ n < high."""
         # Literals, not parameters: with parameters a '%' in a name would have a meaning.
         part = sql.SQL("{} where n >= {} and n < {} order by n").format(
-            self._insert,
-            sql.Literal(low),
-            sql.Literal(self._table.plan.rows if high is None else high),
+            self._insert, sql.Literal(low), sql.Literal(high)
         )
         try:
             with self._connection.transaction():
                 return self._connection.execute(part).rowcount
         except psycopg.Error as error:
-            if not _is_refusal(error):
+            if not is_refusal(error):
                 raise
-            self._refusal = error
-            return None
+            return error
 
     def set_aside_refused_inputs(self) -> list[Refusal]:
         """Find every row with a value that its type refuses, and take it out of staging."""
@@ -187,7 +170,7 @@ class _Insert:
                 found = self._connection.execute(query).fetchall()
         except psycopg.Error as error:
             # Some types raise instead of answering; halving deals with them.
-            if not _is_refusal(error):
+            if not is_refusal(error):
                 raise
             return []
         refusals = [
@@ -203,48 +186,24 @@ class _Insert:
         """Let parts of staging be found without reading all of it."""
         self._connection.execute(sql.SQL("create index on {} (n)").format(_staged(self._table)))
 
-    def halving(self, low: int, high: int) -> tuple[int, list[Refusal]]:
-        """Insert what can be inserted of positions low ≤ n < high, narrowing down the rest."""
-        rows = self.attempt(low, high)
-        if rows is not None:
-            return rows, []
-        if high - low == 1:
-            return 0, [self._explain(low)]
-        middle = (low + high) // 2
-        first, refusals = self.halving(low, middle)
-        second, others = self.halving(middle, high)
-        return first + second, refusals + others
-
-    def _explain(self, position: int) -> Refusal:
+    def explain(self, position: int, error: psycopg.Error) -> Refusal:
         """Why the row at this position is refused, and which column is the cause, if one is."""
-        cause = self._refusal
-        assert cause is not None
-        column = None
-        for number, checked_type in self._checked:
-            query = sql.SQL("select {} from {} where n = {}").format(
-                sql.SQL("pg_input_is_valid({}, {})").format(
-                    _column(number), sql.Literal(checked_type)
-                ),
+        types = dict(self._checked)
+
+        def input_error(number: int) -> tuple[object, ...] | None:
+            query = sql.SQL(
+                "select e.message, e.sql_error_code"
+                " from {} as s, pg_input_error_info(s.{}, {}) as e where s.n = {}"
+            ).format(
                 _staged(self._table),
+                _column(number),
+                sql.Literal(types[number]),
                 sql.Literal(position),
             )
-            try:
-                with self._connection.transaction():
-                    row = self._connection.execute(query).fetchone()
-            except psycopg.Error as error:
-                if not _is_refusal(error):
-                    raise
-                column, cause = number, error
-                break
-            if row and row[0] is False:
-                column = number
-                break
-        reason = cause.diag.message_primary or str(cause)
-        return Refusal(position, column, reason, cause.sqlstate or "22000")
+            with self._connection.transaction():
+                return self._connection.execute(query).fetchone()
 
-
-def _is_refusal(error: psycopg.Error) -> bool:
-    return (error.sqlstate or "").startswith(_REFUSALS)
+        return explain_refusal(self._table.plan, position, error, types, input_error)
 
 
 def _staged(table: RenderedTable) -> sql.Identifier:

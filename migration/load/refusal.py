@@ -1,0 +1,141 @@
+"""Finding the rows that PostgreSQL refuses, and for each one its reason and its column.
+
+Both engines load all rows of a table at once first, which costs nothing where every row is
+taken. Only what is refused is narrowed down, by positions.
+"""
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+import psycopg
+
+from migration.plan import TablePlan
+from migration.rows import RefusedRow, rows_at
+from migration.statements import Connection, fetch
+from migration.target import identifier
+
+#: SQLSTATE classes of a row that cannot be taken: data exceptions, constraints of domains and
+#: NOT NULL, views with a check, program limits (a document nested too deeply, a row too long
+#: for a page), what a trigger raises.
+_REFUSALS = ("22", "23", "44", "54", "P0")
+#: PostgreSQL's internal limit of 1 GB for one piece of memory has no class of its own.
+_TOO_LONG = "invalid memory alloc request size"
+
+#: What became of an attempt to load some rows: how many were taken, or why none was.
+Attempt = int | psycopg.Error
+
+
+@dataclass(frozen=True)
+class Refusal:
+    """A row that PostgreSQL refuses. `column` counts in the plan; None: the row as a whole."""
+
+    position: int
+    column: int | None
+    reason: str
+    sqlstate: str
+
+
+@dataclass(frozen=True)
+class ColumnType:
+    """A target column's type: as casts name it, and as assignments check it."""
+
+    cast_type: str
+    checked_type: str
+
+
+def is_refusal(error: psycopg.Error) -> bool:
+    """Whether the error is about the rows, rather than about the server or the connection."""
+    state = error.sqlstate or ""
+    return state.startswith(_REFUSALS) or (state == "XX000" and _TOO_LONG in str(error))
+
+
+def narrow(
+    low: int,
+    high: int,
+    attempt: Callable[[int, int], Attempt],
+    explain: Callable[[int, psycopg.Error], Refusal],
+) -> tuple[int, list[Refusal]]:
+    """Load what can be loaded of low ≤ n < high, by halving what is refused.
+
+    Args:
+        low: the first number.
+        high: the number after the last.
+        attempt: loads a part, all or nothing.
+        explain: says why one row is refused.
+
+    Returns:
+        How many rows were taken, and the refusals of all others.
+    """
+    outcome = attempt(low, high)
+    if isinstance(outcome, int):
+        return outcome, []
+    if high - low == 1:
+        return 0, [explain(low, outcome)]
+    middle = (low + high) // 2
+    first, refusals = narrow(low, middle, attempt, explain)
+    second, others = narrow(middle, high, attempt, explain)
+    return first + second, refusals + others
+
+
+def column_types(connection: Connection, table: TablePlan) -> list[ColumnType]:
+    """The types of the plan's columns in the target, in the plan's order."""
+    name = identifier(table).as_string(connection)
+    found = {
+        row["name"]: ColumnType(row["cast_type"], row["checked_type"])
+        for row in fetch(connection, "column_types", table=name)
+    }
+    return [found[column.target] for column in table.columns]
+
+
+def explain_refusal(
+    table: TablePlan,
+    position: int,
+    error: psycopg.Error | None,
+    columns: Iterable[int],
+    input_error: Callable[[int], tuple[object, ...] | None],
+) -> Refusal:
+    """Why a row is refused, and which column is the cause, if one is.
+
+    Args:
+        table: the row's.
+        position: the row's.
+        error: what the attempt to load this row alone raised, if it was made.
+        columns: numbers of the columns whose types may refuse a text.
+        input_error: message and SQLSTATE of a column's input error (PostgreSQL's
+            pg_input_error_info), or NULLs; it may raise a refusal too, as some types do.
+    """
+    for number in columns:
+        try:
+            found = input_error(number)
+        except psycopg.Error as raised:
+            if not is_refusal(raised):
+                raise
+            return Refusal(position, number, _reason(raised), raised.sqlstate or "22000")
+        if found and found[0] is not None:
+            return Refusal(position, number, str(found[0]), str(found[1]))
+    if error is None:
+        return Refusal(position, None, "PostgreSQL refuses one of its values", "22000")
+    names = [column.target for column in table.columns]
+    named = error.diag.column_name
+    column = names.index(named) if named in names else None
+    return Refusal(position, column, _reason(error), error.sqlstate or "22000")
+
+
+def _reason(error: psycopg.Error) -> str:
+    primary, detail = error.diag.message_primary, error.diag.message_detail
+    # The detail of a text that is too long for memory says so; of others it repeats the row.
+    if primary == "out of memory" and detail:
+        return detail
+    return primary or str(error)
+
+
+def refused_rows(snapshot: Path, table: TablePlan, refusals: Iterable[Refusal]) -> list[RefusedRow]:
+    """The source rows behind the refusals."""
+    by_position = {refusal.position: refusal for refusal in refusals}
+    refused = []
+    for row in rows_at(snapshot, table, set(by_position)) if by_position else ():
+        refusal = by_position[row.position]
+        column = None if refusal.column is None else table.columns[refusal.column].source
+        refused.append(RefusedRow(table, row, column, refusal.reason, refusal.sqlstate))
+    return refused
