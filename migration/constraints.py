@@ -5,6 +5,7 @@ the constraint is tried again. It all happens inside the caller's transaction.
 """
 
 from collections.abc import Iterable, Iterator
+from contextlib import closing
 from dataclasses import dataclass
 from enum import Enum, auto
 from pathlib import Path
@@ -15,12 +16,18 @@ from psycopg import sql
 from migration.canonical import field_of, row_digest, sql_digest
 from migration.plan import Plan, TablePlan
 from migration.planned import planned_rules
+from migration.quoting import quote_name
 from migration.rows import RefusedRow, RowConverter
 from migration.rule import Rule
-from migration.schema import LeftOut
-from migration.source import Row, read_rows
+from migration.schema import LeftOut, Table
+from migration.source import Row, open_source, read_rows
 from migration.statements import Connection, fetch, statement, trusted
 from migration.target import identifier
+
+#: SQLSTATE classes of what PostgreSQL cannot have: an expression that it does not accept or
+#: cannot compute, a key that is too long for an index, types that cannot be compared.
+_IMPOSSIBLE = ("0A", "22", "42", "54")
+_KINDS = {"f": "foreign key", "p": "primary key", "u": "unique key", "c": "check"}
 
 
 @dataclass(frozen=True)
@@ -92,9 +99,19 @@ def _create(
 ) -> list[RefusedRow]:
     if _try(connection, rule, left_out) is not Made.BROKEN:
         return []
+    if rule.source and not _broken_in_source(snapshot, tables[rule.table].table, rule.source):
+        why = "its rows keep it in SQLite and break it in PostgreSQL"
+        left_out.append(LeftOut(kind="check", name=f"{rule.table}.{rule.name}", why=why))
+        return []
     refused = _expel(connection, snapshot, tables[rule.table], rule)
     connection.execute(rule.create)
     return refused
+
+
+def _broken_in_source(snapshot: Path, table: Table, check: str) -> bool:
+    with closing(open_source(snapshot, immutable=True)) as connection:
+        query = f"select 1 from {quote_name(table.name)} where not ({check}) limit 1"  # noqa: S608
+        return connection.execute(query).fetchone() is not None
 
 
 def _create_foreign_keys(
@@ -156,13 +173,10 @@ def _try(connection: Connection, rule: Rule, left_out: list[LeftOut]) -> Made:
             connection.execute(rule.create)
     except psycopg.errors.IntegrityError:
         return Made.BROKEN
-    except (
-        psycopg.errors.DatatypeMismatch,
-        psycopg.errors.InvalidForeignKey,
-        psycopg.errors.ProgramLimitExceeded,
-        psycopg.errors.UndefinedObject,
-    ) as error:
-        kind = {"f": "foreign key", "p": "primary key", "u": "unique key"}.get(rule.kind, "index")
+    except psycopg.Error as error:
+        if not (error.sqlstate or "").startswith(_IMPOSSIBLE):
+            raise
+        kind = _KINDS.get(rule.kind, "index")
         why = str(error).splitlines()[0]
         left_out.append(LeftOut(kind=kind, name=f"{rule.table}.{rule.name}", why=why))
         return Made.IMPOSSIBLE

@@ -40,7 +40,14 @@ def _check(table: TablePlan, check: CheckPlan) -> Rule:
         identifier(table), sql.Identifier(check.name), trusted(check.expression)
     )
     return Rule(
-        table.schema_name, table.target, check.name, "c", create, (), expression=check.expression
+        schema=table.schema_name,
+        table=table.target,
+        name=check.name,
+        kind="c",
+        create=create,
+        columns=(),
+        expression=check.expression,
+        source=check.source,
     )
 
 

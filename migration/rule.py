@@ -20,6 +20,8 @@ class Rule:
     parent_columns: tuple[str, ...] = ()
     #: The condition of a check.
     expression: str | None = None
+    #: A translated check as SQLite has it.
+    source: str | None = None
     #: What a unique index compares, where it is more than columns, and its condition.
     keys: tuple[str, ...] = ()
     where: str | None = None

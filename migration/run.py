@@ -19,6 +19,7 @@ from database.errors import BundleError, QuarantineError, TargetError, Verificat
 from database.settings import Server
 from migration import constraints, quarantine
 from migration.backfill import backfills, set_defaults
+from migration.creation import complete_tables, create_missing
 from migration.digest import TableDigest, source_digests
 from migration.load import Engine, EngineName, LoadedTable, make_engine
 from migration.plan import PUBLIC, Plan, make_plan
@@ -31,7 +32,6 @@ from migration.snapshot import take_snapshot
 from migration.statements import Connection, fetch, statement
 from migration.target import (
     check_schema,
-    create_missing,
     identifier,
     make_schema,
     open_target,
@@ -163,7 +163,9 @@ def _load(connection: Connection, facts: RunFacts, engine: Engine, progress: Row
             facts.loaded.append(loaded)
         set_defaults(connection, plan, on=False)
     with facts.steps.step("constraints"):
-        expelled, facts.left_out = constraints.put_back(connection, path, plan, taken)
+        facts.left_out = complete_tables(connection, plan)
+        expelled, left_out = constraints.put_back(connection, path, plan, taken)
+        facts.left_out += left_out
         reset_identities(connection, plan)
     facts.refused = [row for table in facts.loaded for row in table.refused] + expelled
 

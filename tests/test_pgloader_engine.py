@@ -23,7 +23,7 @@ from migration.plan import Plan, TablePlan, make_plan
 from migration.profile import profile_source
 from migration.progress import Steps
 from migration.run import Options, Outcome, migrate
-from migration.target import create_missing, open_target, read_target
+from migration.creation import create_missing, open_target, read_target
 from tests.programs import CHECKOUT, dump, environment, query
 
 PGLOADER = shutil.which("pgloader")

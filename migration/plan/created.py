@@ -1,14 +1,14 @@
 """Tables that sql/ does not know: made as the source declares them and its values allow."""
 
-import re
-
 from migration.plan.column import new_column
+from migration.plan.declared import checks, scope_of, with_declarations
 from migration.plan.draft import Draft
 from migration.plan.keys import foreign_keys, indexes
 from migration.plan.model import TablePlan
 from migration.plan.names import column_names
 from migration.profile import TableProfile
 from migration.schema import Table
+from migration.translate import read_definition
 
 
 def created_table(entry: TableProfile, draft: Draft) -> TablePlan:
@@ -30,16 +30,18 @@ def created_table(entry: TableProfile, draft: Draft) -> TablePlan:
         for column in table.columns
     )
     key = _primary_key(entry, draft)
-    _leave_out(table, draft)
+    definition = read_definition(table.definition)
+    scope = scope_of(entry, plans, definition)
     return TablePlan(
         table=table,
         target=draft.names.tables[table.name],
         known=False,
         rows=entry.rows,
-        columns=plans,
+        columns=with_declarations(table, plans, scope, definition, draft),
         primary_key=tuple(columns[name] for name in key),
-        foreign_keys=foreign_keys(table, columns, draft),
-        indexes=indexes(table, columns, draft),
+        foreign_keys=foreign_keys(table, columns, definition, draft),
+        indexes=indexes(table, scope, draft),
+        checks=checks(table, scope, definition, draft),
         orphans=draft.policies.orphans_of(table.name),
     )
 
@@ -58,14 +60,3 @@ def _primary_key(entry: TableProfile, draft: Draft) -> tuple[str, ...]:
     why = f"SQLite allowed NULL in {', '.join(nulls)}; PostgreSQL has a unique index instead"
     draft.leave_out("primary key", table.name, why)
     return ()
-
-
-def _leave_out(table: Table, draft: Draft) -> None:
-    if re.search(r"\bcheck\s*\(", table.definition, re.IGNORECASE):
-        draft.leave_out("check", table.name, "CHECK constraints are not translated yet")
-    for column in table.columns:
-        name = f"{table.name}.{column.name}"
-        if column.generated:
-            draft.leave_out("generated column", name, "arrives as plain values")
-        if column.default is not None:
-            draft.leave_out("default", name, f"{column.default} is not translated yet")

@@ -6,14 +6,23 @@ from migration.plan.names import column_names
 from migration.profile import TableProfile
 from migration.quoting import quote_name
 from migration.schema import ForeignKey, Index, Table
+from migration.translate import (
+    IndexDefinition,
+    Scope,
+    TableDefinition,
+    UntranslatableError,
+    expression,
+    index_part,
+    read_index,
+)
 
-#: Collations that order text by its bytes, as PostgreSQL's C does, or differ in trailing blanks.
-_PLAIN_COLLATIONS = ("BINARY",)
 
-
-def foreign_keys(table: Table, columns: dict[str, str], draft: Draft) -> tuple[ForeignKeyPlan, ...]:
+def foreign_keys(
+    table: Table, columns: dict[str, str], definition: TableDefinition, draft: Draft
+) -> tuple[ForeignKeyPlan, ...]:
     """Foreign keys whose parent exists and has a unique key; the others are noted."""
     own = {name.lower(): target for name, target in columns.items()}
+    deferred = {tuple(name.lower() for name in names) for names in definition.deferred}
     plans = []
     for key in table.foreign_keys:
         parent = draft.profile.table(key.parent)
@@ -30,6 +39,7 @@ def foreign_keys(table: Table, columns: dict[str, str], draft: Draft) -> tuple[F
                 references=tuple(theirs[name.lower()] for name in references),
                 on_update=key.on_update,
                 on_delete=key.on_delete,
+                deferred=tuple(name.lower() for name in key.columns) in deferred,
             )
         )
     return tuple(plans)
@@ -65,32 +75,46 @@ def _is_unique(table: Table, columns: tuple[str, ...]) -> bool:
     )
 
 
-def indexes(table: Table, columns: dict[str, str], draft: Draft) -> tuple[IndexPlan, ...]:
+def indexes(table: Table, scope: Scope, draft: Draft) -> tuple[IndexPlan, ...]:
     """Indexes that PostgreSQL can have; the others are noted."""
     plans = []
     for index in table.indexes:
-        if index.origin == "pk":
+        if index.origin == "pk" and set(index.collations) == {"BINARY"}:
             continue
-        reason = ""
-        if index.partial:
-            reason = "partial indexes are not translated yet"
-        elif None in index.columns:
-            reason = "expression indexes are not translated yet"
-        elif any(collation not in _PLAIN_COLLATIONS for collation in index.collations):
-            reason = f"its collation {', '.join(set(index.collations))} is not translated yet"
-        if reason:
-            draft.leave_out("index", index.name, reason)
+        try:
+            definition = read_index(index.definition) if index.definition else None
+            keys = tuple(
+                index_part(
+                    _key_text(index, definition, number),
+                    scope,
+                    index.collations[number],
+                )
+                for number, name in enumerate(index.columns)
+            )
+            where = definition.where if definition else None
+            condition = expression(where, scope) if where else None
+        except UntranslatableError as error:
+            draft.leave_out("index", index.name, f"on {table.name}: {error}")
             continue
-        chosen = tuple(columns[name] for name in index.columns if name is not None)
         plans.append(
             IndexPlan(
                 name=_index_name(table, index, draft),
-                keys=tuple(quote_name(name) for name in chosen),
+                keys=keys,
                 descending=index.descending,
                 unique=index.unique,
+                where=condition,
             )
         )
     return tuple(plans)
+
+
+def _key_text(index: Index, definition: IndexDefinition | None, number: int) -> str:
+    name = index.columns[number]
+    if name is not None:
+        return quote_name(name)
+    if definition is None:
+        raise UntranslatableError("an expression without a text")
+    return definition.parts[number].text
 
 
 def _index_name(table: Table, index: Index, draft: Draft) -> str:
