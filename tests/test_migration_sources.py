@@ -77,7 +77,7 @@ SOURCES: dict[str, tuple[str, dict[str, list[tuple[object, ...]]], list[str]]] =
         "create table t (a int, b int generated always as (a * 2) virtual,"
         " c int generated always as (a + 1) stored); insert into t (a) values (3);",
         {"select a, b, c from t": [(3, 6, 4)]},
-        ["generated column", "generated column"],
+        [],
     ),
     "strict": (
         "create table t (a int, b any) strict; insert into t values (1, 'x'), (2, 5);",
@@ -100,11 +100,14 @@ SOURCES: dict[str, tuple[str, dict[str, list[tuple[object, ...]]], list[str]]] =
         "create index n on t (a collate nocase); insert into t values ('x', 1, 2);",
         {
             "select indexname::text from pg_indexes where tablename = 't' order by 1": [
+                ("e",),
                 ("i",),
+                ("n",),
+                ("p",),
                 ("t_a_key",),
             ]
         },
-        ["index", "index", "index"],
+        [],
     ),
     "names over 63 bytes that collide": (
         f'create table "{"ї" * 40}" (a int); create table "{"ї" * 41}" (a int, "{"y" * 70}" int,'

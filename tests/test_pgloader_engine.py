@@ -16,6 +16,7 @@ from rich.console import Console
 
 from database.errors import TargetError, UsageError
 from database.settings import Server
+from migration.creation import create_missing
 from migration.load import EngineName, pgloader_command
 from migration.load.pgloader import PgloaderEngine
 from migration.load.rendering import Rendering
@@ -23,7 +24,7 @@ from migration.plan import Plan, TablePlan, make_plan
 from migration.profile import profile_source
 from migration.progress import Steps
 from migration.run import Options, Outcome, migrate
-from migration.creation import create_missing, open_target, read_target
+from migration.target import open_target, read_target
 from tests.programs import CHECKOUT, dump, environment, query
 
 PGLOADER = shutil.which("pgloader")

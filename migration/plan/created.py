@@ -40,7 +40,7 @@ def created_table(entry: TableProfile, draft: Draft) -> TablePlan:
         columns=with_declarations(table, plans, scope, definition, draft),
         primary_key=tuple(columns[name] for name in key),
         foreign_keys=foreign_keys(table, columns, definition, draft),
-        indexes=indexes(table, scope, draft),
+        indexes=indexes(table, scope, draft, keyed=bool(key)),
         checks=checks(table, scope, definition, draft),
         orphans=draft.policies.orphans_of(table.name),
     )

@@ -75,11 +75,14 @@ def _is_unique(table: Table, columns: tuple[str, ...]) -> bool:
     )
 
 
-def indexes(table: Table, scope: Scope, draft: Draft) -> tuple[IndexPlan, ...]:
-    """Indexes that PostgreSQL can have; the others are noted."""
+def indexes(table: Table, scope: Scope, draft: Draft, *, keyed: bool) -> tuple[IndexPlan, ...]:
+    """Indexes that PostgreSQL can have; the others are noted.
+
+    `keyed`: the table has its primary key, whose index is not wanted a second time.
+    """
     plans = []
     for index in table.indexes:
-        if index.origin == "pk" and set(index.collations) == {"BINARY"}:
+        if keyed and index.origin == "pk" and set(index.collations) == {"BINARY"}:
             continue
         try:
             definition = read_index(index.definition) if index.definition else None

@@ -1,0 +1,182 @@
+"""Tables that sql/ does not know arrive with what they declare, as far as PostgreSQL has it."""
+
+from pathlib import Path
+
+import psycopg
+import pytest
+
+from database.settings import Server
+from tests.programs import query
+from tests.test_migration_run import make, report
+
+INDEXES = "select indexdef from pg_indexes where tablename = 't' order by 1"
+CONSTRAINTS = (
+    "select pg_get_constraintdef(oid) from pg_constraint where conrelid = 't'::regclass"
+    " and contype <> 'n' order by 1"
+)
+
+
+def migrated(
+    server: Server, folder: Path, script: str, *options: str, code: int = 0
+) -> dict[str, object]:
+    """The report of a run over a database that `script` makes."""
+    found, document = report(server, make(folder / "source.db", script), *options)
+    assert found == code, (document["not_carried"], document["quarantine"])
+    return document
+
+
+def left_out(document: dict[str, object]) -> list[tuple[str, str]]:
+    entries = document["not_carried"]
+    assert isinstance(entries, list)
+    return [(entry["kind"], entry["name"]) for entry in entries]
+
+
+def test_checks_hold_for_new_rows(database: Server, tmp_path: Path) -> None:
+    document = migrated(
+        database,
+        tmp_path,
+        """create table t (id integer primary key, age int check (age >= 0),
+               status text constraint status_known check (status in ('new', 'done')),
+               done boolean check (done in (0, 1)), check (length(status) < 10 or age is null));
+           insert into t values (1, 30, 'new', 0), (2, null, 'done', 1);""",
+    )
+    assert left_out(document) == []
+    for row in ("3, -1, 'new', true", "3, 1, 'old', true"):
+        with pytest.raises(psycopg.errors.CheckViolation):
+            query(database, f"insert into t values ({row})")
+    query(database, "insert into t values (3, 1, 'new', true)")
+
+
+def test_check_that_rows_break_in_sqlite_too_quarantines_them(
+    database: Server, tmp_path: Path
+) -> None:
+    script = """create table t (id integer primary key, age int check (age >= 0));
+        pragma ignore_check_constraints = on; insert into t values (1, 5), (2, -5);"""
+    document = migrated(database, tmp_path, script, "--quarantine", code=5)
+    assert document["quarantine"][0]["sqlstate"] == "23514"  # type: ignore[index]
+    assert query(database, "select age from t") == [(5,)]
+
+
+def test_check_that_cannot_mean_the_same_is_said(database: Server, tmp_path: Path) -> None:
+    script = (
+        """create table t (a text, b text check (a glob b)); insert into t values ('x', '*');"""
+    )
+    document = migrated(database, tmp_path, script)
+    assert left_out(document) == [("check", "t")]
+
+
+@pytest.mark.parametrize(
+    ("declaration", "value"),
+    [
+        ("int default 7", 7),
+        ("int default -7", -7),
+        ("text default 'it''s'", "it's"),
+        ("boolean default 1", True),
+        ("real default 0.5", 0.5),
+        ("text default null", None),
+        ("blob default x'00ff'", b"\x00\xff"),
+    ],
+)
+def test_default_holds_for_new_rows(
+    database: Server, tmp_path: Path, declaration: str, value: object
+) -> None:
+    script = f"create table t (id integer primary key, v {declaration}); insert into t values (1, "
+    sample = {"int": "1", "text": "'a'", "boolean": "0", "real": "1.5", "blob": "x'01'"}
+    script += f"{sample[declaration.split(maxsplit=1)[0]]});"
+    assert left_out(migrated(database, tmp_path, script)) == []
+    assert query(database, "insert into t (id) values (2) returning v") == [(value,)]
+
+
+def test_current_timestamp_is_utc_as_in_sqlite(database: Server, tmp_path: Path) -> None:
+    script = """create table t (id integer primary key, at datetime default current_timestamp);
+        insert into t (id) values (1);"""
+    assert left_out(migrated(database, tmp_path, script)) == []
+    query(database, "set timezone = 'Asia/Tokyo'; insert into t (id) values (2)")
+    assert query(
+        database, "select abs(extract(epoch from at - timezone('UTC', now()))) < 600 from t"
+    ) == [(True,), (True,)]
+
+
+def test_generated_columns_stay_generated_where_they_compute_the_same(
+    database: Server, tmp_path: Path
+) -> None:
+    script = """create table t (id integer primary key autoincrement, a int,
+            twice int generated always as (a * 2) stored, name text,
+            upper_name text as (upper(name)) virtual, half real as (a / 0) virtual);
+        insert into t (a, name) values (3, 'é'), (-4, 'b');"""
+    document = migrated(database, tmp_path, script)
+    assert all(kind == "generated column" for kind, _ in left_out(document))
+    assert query(database, "select id, a, twice, name, upper_name from t order by id") == [
+        (1, 3, 6, "é", "é"),
+        (2, -4, -8, "b", "B"),
+    ]
+    query(database, "insert into t (a, name) values (5, 'c')")
+    assert query(database, "select id, twice, upper_name from t where a = 5") == [(3, 10, "C")]
+    assert query(database, "select pg_get_serial_sequence('t', 'id')") == [("public.t_id_seq",)]
+
+
+def test_every_kind_of_index_arrives(database: Server, tmp_path: Path) -> None:
+    script = """create table t (id integer primary key, name text collate nocase unique, n int,
+            deleted boolean, at datetime);
+        create index by_n on t (n desc, name); create index live on t (at) where deleted = 0;
+        create index lower_name on t (lower(name)); create unique index sum on t (n + id);
+        insert into t values (1, 'Ä', 1, 0, null), (2, 'ä', 2, 1, null), (3, 'b', 3, 0, null);"""
+    assert left_out(migrated(database, tmp_path, script)) == []
+    found = "\n".join(str(row[0]) for row in query(database, INDEXES))
+    for part in ("by_n ON public.t USING btree (n DESC", "(at) WHERE (NOT deleted)", 'COLLATE "C"'):
+        assert part in found, found
+    with pytest.raises(psycopg.errors.UniqueViolation):
+        query(database, "insert into t values (4, 'B', 9, false, null)")
+
+
+def test_orphans_are_quarantined_or_kept_by_policy(database: Server, tmp_path: Path) -> None:
+    script = """create table p (id integer primary key);
+        create table t (id integer primary key, p int references p on delete cascade);
+        insert into p values (1); insert into t values (1, 1), (2, 99);"""
+    document = migrated(database, tmp_path, script, "--orphans", "keep")
+    assert ("foreign key", "t.t_p_fkey") in left_out(document)
+    assert query(database, "select count(*) from t") == [(2,)]
+
+
+def test_foreign_key_joins_columns_of_one_type(database: Server, tmp_path: Path) -> None:
+    script = """create table p (code text primary key); create table t (p references p, q int,
+            parent datetime references p);
+        insert into p values ('1'), ('2'); insert into t values ('1', 1, null);"""
+    assert left_out(migrated(database, tmp_path, script)) == []
+    assert query(database, CONSTRAINTS) == [
+        ("FOREIGN KEY (p) REFERENCES p(code)",),
+        ("FOREIGN KEY (parent) REFERENCES p(code)",),
+    ]
+
+
+def test_deferred_foreign_key_stays_deferred(database: Server, tmp_path: Path) -> None:
+    script = """create table t (id integer primary key,
+            next int references t deferrable initially deferred); insert into t values (1, 1);"""
+    migrated(database, tmp_path, script)
+    assert query(database, CONSTRAINTS)[0][0] == (
+        "FOREIGN KEY (next) REFERENCES t(id) DEFERRABLE INITIALLY DEFERRED"
+    )
+
+
+def test_key_with_nulls_becomes_a_unique_index(database: Server, tmp_path: Path) -> None:
+    script = "create table t (k text primary key); insert into t values ('a'), (null), (null);"
+    assert ("primary key", "t") in left_out(migrated(database, tmp_path, script))
+    assert query(database, "select count(*) from t where k is null") == [(2,)]
+    with pytest.raises(psycopg.errors.UniqueViolation):
+        query(database, "insert into t values ('a')")
+
+
+def test_table_of_another_shape_is_not_poured_into_ours(database: Server, tmp_path: Path) -> None:
+    script = """create table sessions (id integer primary key, session_id text, data text);
+        create index ix_logs_timestamp on sessions (data);
+        insert into sessions values (60, 'a', 'b');"""
+    document = migrated(database, tmp_path, script)
+    assert query(database, "select * from sessions_2") == [(60, "a", "b")]
+    assert query(database, "select count(*) from sessions") == [(0,)]
+    assert query(
+        database, "select indexname from pg_indexes where tablename = 'sessions_2' order by 1"
+    ) == [
+        ("ix_logs_timestamp_2",),
+        ("sessions_2_pkey",),
+    ]
+    assert document["verdict"] == "verified"
