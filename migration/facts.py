@@ -10,6 +10,8 @@ _HEXADECIMAL = "[0-9a-f]"
 _UUID = "-".join(_HEXADECIMAL * length for length in (8, 4, 4, 4, 12))
 _KIND = "typeof({column})"
 _TEXT = f"{_KIND} = 'text'"
+# Compared as it stands, a column of numeric affinity (every DATETIME) makes a number of '0001'.
+_YEAR = "substr({column}, 1, 4) >= '0001'"
 _BYTES = (
     "octet_length({column})"
     if sqlite3.sqlite_version_info >= (3, 43)
@@ -126,12 +128,11 @@ def expressions(connection: sqlite3.Connection, *, everything: bool) -> dict[str
 
 def _deciding() -> dict[str, str]:
     exists = (
-        f"{{column}} glob '{_DATE}[ T]{_TIME}*' and {{column}} >= '0001'"
+        f"{{column}} glob '{_DATE}[ T]{_TIME}*' and {_YEAR}"
         # A moment that does not exist is moved by SQLite, and so is not equal to itself.
         " and datetime({column}, '+0 days') = substr({column}, 1, 10) || ' '"
         " || substr({column}, 12, 8)"
     )
-    bare = "length({column})"
     separator = "substr({column}, 11, 1)"
     return {
         "nulls": _count("{column} is null"),
@@ -145,13 +146,13 @@ def _deciding() -> dict[str, str]:
         "with_nul": _count(f"{_TEXT} and instr({{column}}, char(0)) > 0"),
         "dates": _count(
             f"{_TEXT} and {{column}} glob '{_DATE}' and date({{column}}, '+0 days') = {{column}}"
-            " and {column} >= '0001'"
+            f" and {_YEAR}"
         ),
-        "timestamps": _count(f"{_TEXT} and {_precise(bare)} and {separator} = ' ' and {exists}"),
-        "timestamps_t": _count(f"{_TEXT} and {_precise(bare)} and {separator} = 'T' and {exists}"),
+        "timestamps": _count(f"{_TEXT} and {exists} and {separator} = ' ' and {_precise(0)}"),
+        "timestamps_t": _count(f"{_TEXT} and {exists} and {separator} = 'T' and {_precise(0)}"),
         "timestamps_utc": _count(
-            f"{_TEXT} and {exists} and (({{column}} glob '*Z' and {_precise(f'{bare} - 1')})"
-            f" or ({{column}} glob '*+00:00' and {_precise(f'{bare} - 6')}))"
+            f"{_TEXT} and {exists} and (({{column}} glob '*Z' and {_precise(1)})"
+            f" or ({{column}} glob '*+00:00' and {_precise(6)}))"
         ),
         "json_documents": _count(
             f"{_TEXT} and substr({{column}}, 1, 1) in ('{{{{', '[') and json_valid({{column}})"
@@ -201,9 +202,13 @@ def _count(condition: str) -> str:
     return f"count(case when {condition} then 1 end)"
 
 
-def _precise(length: str) -> str:
-    """Seconds, or a fraction down to the microsecond."""
-    return f"({length} = 19 or {length} between 21 and 26)"
+def _precise(mark: int) -> str:
+    """Seconds, or a fraction down to the microsecond, before a mark of so many characters."""
+    rest = f"substr({{column}}, 20, length({{column}}) - {19 + mark})"
+    return (
+        f"({rest} = '' or length({rest}) <= 7 and {rest} glob '.[0-9]*'"
+        f" and substr({rest}, 2) not glob '*[^0-9]*')"
+    )
 
 
 def _form(pattern: str, offset: str) -> str:

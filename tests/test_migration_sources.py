@@ -137,6 +137,22 @@ SOURCES: dict[str, tuple[str, dict[str, list[tuple[object, ...]]], list[str]]] =
         {"select c0, c999 from t": [(0, 999)]},
         [],
     ),
+    "a time before the first year, as SpatiaLite's defaults have it, stays text": (
+        "create table t (a timestamp, b datetime, c date);"
+        "insert into t values ('0000-01-01T00:00:00.000Z', '0000-01-01 00:00:00', '0000-01-01');",
+        {
+            "select a, b, c from t": [
+                ("0000-01-01T00:00:00.000Z", "0000-01-01 00:00:00", "0000-01-01")
+            ]
+        },
+        [],
+    ),
+    "times with a mark of UTC on some of them alone stay text": (
+        "create table t (a datetime); insert into t values ('2026-01-02T10:00:00.5Z'),"
+        " ('2026-01-02T10:00:00.5');",
+        {"select a from t order by a": [("2026-01-02T10:00:00.5",), ("2026-01-02T10:00:00.5Z",)]},
+        [],
+    ),
     "days that do not exist stay text": (
         "create table t (d datetime); insert into t values ('2026-02-30 10:00:00'),"
         " ('2026-02-28 10:00:00');",
