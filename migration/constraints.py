@@ -65,7 +65,7 @@ def take_down(connection: Connection, plan: Plan) -> TakenDown:
         connection.execute(sql.SQL("drop index {}").format(sql.Identifier(rule.schema, rule.name)))
     for relation in forced:
         _force_policies(connection, relation, on=False)
-    created = [rule for table in plan.tables if not table.known for rule in planned_rules(table)]
+    created = [rule for table in plan.loadable if not table.known for rule in planned_rules(table)]
     return TakenDown((*constraints, *indexes, *created), tuple(forced))
 
 

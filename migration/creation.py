@@ -32,7 +32,7 @@ _TYPES = {
 
 def create_missing(connection: Connection, plan: Plan) -> None:
     """Create the tables and columns that the target lacks, without keys and indexes."""
-    for table in plan.tables:
+    for table in plan.loadable:
         if not table.known:
             _create_table(connection, table, generated=())
         for column in table.columns:
@@ -51,7 +51,7 @@ def complete_tables(connection: Connection, plan: Plan) -> list[LeftOut]:
         What could not be had: the values are there, the declaration is not.
     """
     left_out: list[LeftOut] = []
-    for table in plan.tables:
+    for table in plan.loadable:
         if not table.known:
             _generate(connection, table, left_out)
             for column in table.columns:

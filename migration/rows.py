@@ -42,6 +42,8 @@ class RowConverter:
 
     def convert(self, row: Row) -> list[Converted] | RefusedRow:
         """The row's values for PostgreSQL in the order of the plan's columns, or its refusal."""
+        if self._table.impossible:
+            return RefusedRow(self._table, row, None, self._table.impossible, "54011")
         converted: list[Converted] = []
         for value, (column, conversion, not_null) in zip(row.values, self._columns, strict=True):
             if value is None:

@@ -22,6 +22,7 @@ from migration.backfill import backfills, set_defaults
 from migration.creation import complete_tables, create_missing
 from migration.digest import TableDigest, source_digests
 from migration.load import Engine, EngineName, LoadedTable, make_engine
+from migration.load.refusal import refuse_all
 from migration.plan import PUBLIC, Plan, make_plan
 from migration.policies import NO_POLICIES, Policies
 from migration.profile import profile_source
@@ -157,9 +158,12 @@ def _load(connection: Connection, facts: RunFacts, engine: Engine, progress: Row
         taken = constraints.take_down(connection, plan)
         set_defaults(connection, plan, on=True)
         for table in plan.tables:
-            loaded = engine.load(connection, path, table, progress)
+            if table.impossible:
+                loaded = LoadedTable(table, refused=refuse_all(path, table))
+            else:
+                loaded = engine.load(connection, path, table, progress)
+                loaded.bytes = _size(connection, loaded)
             _check_count(loaded)
-            loaded.bytes = _size(connection, loaded)
             facts.loaded.append(loaded)
         set_defaults(connection, plan, on=False)
     with facts.steps.step("constraints"):

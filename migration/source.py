@@ -2,7 +2,7 @@
 
 import os
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -106,9 +106,9 @@ def read_rows(path: Path, table: Table, *, start: int = 0) -> Iterator[Row]:
     Raises:
         SourceError: SQLite cannot read a page of the table.
     """
-    columns = ", ".join(quote_name(column.name) for column in table.columns)
+    columns = [quote_name(column.name) for column in table.columns]
     key = ", ".join(table.key_expressions)
-    text = f"select {key + ', ' if key else ''}{columns} from {quote_name(table.name)}"  # noqa: S608
+    text = f"from {quote_name(table.name)}"
     if not table.virtual:
         # The table's own b-tree, not an index that happens to hold the same columns: it may be
         # damaged, or in an order that only the application knows.
@@ -120,8 +120,8 @@ def read_rows(path: Path, table: Table, *, start: int = 0) -> Iterator[Row]:
     with closing(open_source(path, immutable=True)) as connection:
         while True:
             try:
-                cursor = connection.execute(f"{text} limit -1 offset {position}")
-                for values in cursor:
+                part = f"{text} limit -1 offset {position}"
+                for values in _read(connection, list(table.key_expressions), columns, part):
                     yield Row(position, values[:width], values[width:])
                     position += 1
             except sqlite3.OperationalError as error:
@@ -134,6 +134,17 @@ def read_rows(path: Path, table: Table, *, start: int = 0) -> Iterator[Row]:
                 raise _unreadable(table, position, error) from error
             else:
                 return
+
+
+def _read(
+    connection: sqlite3.Connection, key: list[str], columns: list[str], text: str
+) -> Iterable[tuple[Value, ...]]:
+    """Key and columns of every row; by two queries where one cannot have so many columns."""
+    if len(key) + len(columns) <= connection.getlimit(sqlite3.SQLITE_LIMIT_COLUMN):
+        return connection.execute(f"select {', '.join(key + columns)} {text}")
+    keys = connection.execute(f"select {', '.join(key)} {text}")
+    values = connection.execute(f"select {', '.join(columns)} {text}")
+    return (one + other for one, other in zip(keys, values, strict=True))
 
 
 def _unreadable(table: Table, position: int, error: sqlite3.Error) -> SourceError:

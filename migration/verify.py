@@ -85,7 +85,7 @@ def verify_table(
     fields = [field_of(column) for column in table.columns]
     for row in replayed:
         source.add(row_digest(fields, row.values))
-    target = target_digest(connection, table)
+    target = TableDigest() if table.impossible else target_digest(connection, table)
     buckets = source.differing(target)
     differences = (
         _locate(connection, snapshot, table, buckets, excluded, replayed=replayed)

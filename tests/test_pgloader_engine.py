@@ -510,12 +510,3 @@ def test_certificate_is_verified_or_the_engine_refused(tmp_path: Path) -> None:
 def test_database_that_a_command_cannot_name_is_refused() -> None:
     with pytest.raises(UsageError, match="cannot name the database"):
         pgloader_command.command_text(server(database="a b'; --"), rendering(1))
-
-
-@needs_pgloader
-def test_too_many_columns_are_refused_clearly(database: Server, source: Path) -> None:
-    names = ", ".join(f"c{number}" for number in range(1700))
-    make(source, f"create table t ({names})")
-    with pytest.raises(TargetError, match="1700 columns; 1599 are the most"):
-        run(database, source)
-    assert staged_tables(database) == []

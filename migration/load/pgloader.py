@@ -16,9 +16,10 @@ from database.connect import passfile
 from database.errors import BundleError, TargetError
 from database.settings import Server
 from migration.load import pgloader_command, pgloader_process, staging
+from migration.load.copy import CopyEngine
 from migration.load.engine import EngineName, LoadedTable, Progress
 from migration.load.refusal import refused_rows
-from migration.load.rendering import RenderedTable, Rendering, render
+from migration.load.rendering import RenderedTable, Rendering, is_staged, render
 from migration.plan import Plan, TablePlan
 from migration.statements import Connection, fetch
 from migration.target import LOGIN
@@ -77,9 +78,11 @@ class PgloaderEngine:
         connection: Connection,
         snapshot: Path,
         table: TablePlan,
-        progress: Progress,  # noqa: ARG002 (told through the stages)
+        progress: Progress,
     ) -> LoadedTable:
-        """Cast the staged rows of one table into the target."""
+        """Cast the staged rows of one table into the target; copy those of too wide a table."""
+        if not is_staged(table):
+            return CopyEngine().load(connection, snapshot, table, progress)
         assert self._rendering is not None
         assert self._stages is not None
         started = time.monotonic()

@@ -11,7 +11,8 @@ from pathlib import Path
 import psycopg
 
 from migration.plan import TablePlan
-from migration.rows import RefusedRow, rows_at
+from migration.rows import RefusedRow, RowConverter, rows_at
+from migration.source import read_rows
 from migration.statements import Connection, fetch
 from migration.target import identifier
 
@@ -139,3 +140,9 @@ def refused_rows(snapshot: Path, table: TablePlan, refusals: Iterable[Refusal]) 
         column = None if refusal.column is None else table.columns[refusal.column].source
         refused.append(RefusedRow(table, row, column, refusal.reason, refusal.sqlstate))
     return refused
+
+
+def refuse_all(snapshot: Path, table: TablePlan) -> list[RefusedRow]:
+    """Every row of a table that PostgreSQL cannot have."""
+    converted = map(RowConverter(table).convert, read_rows(snapshot, table.table))
+    return [row for row in converted if isinstance(row, RefusedRow)]

@@ -13,15 +13,16 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 
-from database.errors import TargetError, UsageError
+from database.errors import UsageError
 from migration.convert import Converted, float_text
 from migration.load.engine import Progress
 from migration.plan import Plan, TablePlan
 from migration.rows import RefusedRow, RowConverter
 from migration.source import Row, read_rows
 
-#: A PostgreSQL table has at most 1600 columns, and staging needs one for the position.
-MAXIMUM_COLUMNS = 1599
+#: A row of staging has to fit a page of 8 kB, where a text takes 25 bytes at most: longer ones
+#: can be moved out of the row. Wider tables do not travel by way of staging.
+MOST_STAGED_COLUMNS = 300
 #: Characters: rows up to this length travel whole.
 _LONG_ROW = 64_000
 #: Characters: in longer rows, values above this length are cut into pieces ...
@@ -79,16 +80,8 @@ def render(snapshot: Path, plan: Plan, path: Path, token: str, progress: Progres
         progress: is told of every row.
 
     Raises:
-        TargetError: a table has more columns than PostgreSQL allows.
         UsageError: the file cannot be written.
     """
-    for table in plan.tables:
-        if len(table.columns) > MAXIMUM_COLUMNS:
-            raise TargetError(
-                f"{table.target} has {len(table.columns)} columns; "
-                f"{MAXIMUM_COLUMNS} are the most that can be staged in PostgreSQL.",
-                "Split the table in SQLite, then run it again.",
-            )
     rendering = Rendering(path, f"pieces_{token}")
     try:
         with closing(sqlite3.connect(path, isolation_level=None)) as connection:
@@ -100,7 +93,7 @@ def render(snapshot: Path, plan: Plan, path: Path, token: str, progress: Progres
                 f"create table {rendering.pieces_name} (table_number integer, n integer, "
                 "column_number integer, part integer, piece text)"
             )
-            for number, table in enumerate(plan.tables):
+            for number, table in enumerate(filter(is_staged, plan.loadable)):
                 rendered = RenderedTable(f"t{number}_{token}", table)
                 rendering.tables[table.target] = rendered
                 writer = _TableWriter(connection, rendering, rendered, number)
@@ -112,6 +105,11 @@ def render(snapshot: Path, plan: Plan, path: Path, token: str, progress: Progres
             "Choose a folder with enough free space with MIGRATION_DIR.",
         ) from error
     return rendering
+
+
+def is_staged(table: TablePlan) -> bool:
+    """Whether the rows of this table travel by way of staging."""
+    return len(table.columns) <= MOST_STAGED_COLUMNS
 
 
 def text_of(value: Converted) -> str | None:

@@ -4,7 +4,7 @@ from migration.plan.column import new_column
 from migration.plan.declared import checks, scope_of, with_declarations
 from migration.plan.draft import Draft
 from migration.plan.keys import foreign_keys, indexes
-from migration.plan.model import TablePlan
+from migration.plan.model import MOST_COLUMNS, TablePlan
 from migration.plan.names import column_names
 from migration.profile import TableProfile
 from migration.schema import Table
@@ -29,6 +29,17 @@ def created_table(entry: TableProfile, draft: Draft) -> TablePlan:
         )
         for column in table.columns
     )
+    why = impossible(table)
+    if why:
+        draft.leave_out("table", table.name, f"{why}; its {entry.rows} rows are quarantined")
+        return TablePlan(
+            table=table,
+            target=draft.names.tables[table.name],
+            known=False,
+            rows=entry.rows,
+            columns=plans,
+            impossible=why,
+        )
     key = _primary_key(entry, draft)
     definition = read_definition(table.definition)
     scope = scope_of(entry, plans, definition)
@@ -43,6 +54,15 @@ def created_table(entry: TableProfile, draft: Draft) -> TablePlan:
         indexes=indexes(table, scope, draft, keyed=bool(key)),
         checks=checks(table, scope, definition, draft),
         orphans=draft.policies.orphans_of(table.name),
+    )
+
+
+def impossible(table: Table) -> str | None:
+    """Why PostgreSQL cannot have this table, if it cannot."""
+    if len(table.columns) <= MOST_COLUMNS:
+        return None
+    return (
+        f"it has {len(table.columns)} columns, and PostgreSQL's tables have {MOST_COLUMNS} at most"
     )
 
 

@@ -1,7 +1,7 @@
 """Foreign keys and indexes of tables that are created."""
 
 from migration.plan.draft import Draft
-from migration.plan.model import ForeignKeyPlan, IndexPlan
+from migration.plan.model import MOST_COLUMNS, ForeignKeyPlan, IndexPlan
 from migration.plan.names import column_names
 from migration.profile import TableProfile
 from migration.quoting import quote_name
@@ -50,6 +50,8 @@ def _impossible(
 ) -> str:
     if parent is None:
         return f"its parent table {key.parent} does not exist"
+    if len(parent.table.columns) > MOST_COLUMNS:
+        return f"its parent table {key.parent} has too many columns for PostgreSQL"
     if parent.table.name not in draft.names.tables:
         return f"its parent table {key.parent} is skipped"
     if len(references) != len(key.columns) or not _is_unique(parent.table, references):

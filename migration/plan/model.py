@@ -7,6 +7,8 @@ from migration.schema import LeftOut, Table
 
 #: Where sql/ puts the platform's tables.
 PUBLIC = "public"
+#: PostgreSQL's limit for the columns of a table (MaxHeapAttributeNumber).
+MOST_COLUMNS = 1600
 
 
 class ColumnPlan(BaseModel):
