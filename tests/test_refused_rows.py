@@ -160,7 +160,8 @@ def test_skipped_rows_are_found_where_the_server_names_none(
     source = make(tmp_path / "s.db", "create table t (id integer, v text)", rows)
     progress = Quiet()
     with open_target(database) as connection, connection.transaction():
-        plan = make_plan(profile_source(source), read_target(connection))
+        target = read_target(connection)
+        plan = make_plan(profile_source(source, target), target)
         connection.execute("set local client_min_messages = error")
         loaded = CopyEngine().load(connection, source, plan.tables[0], progress)
         assert connection.execute("select count(*) from public.t").fetchone() == (loaded.rows,)
