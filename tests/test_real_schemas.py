@@ -33,6 +33,19 @@ REFUSED = {
     "messages": {"chat_message_join": 1, "message": 1},
     "rails": {"posts": 1},
 }
+#: Columns whose declared type says something else than their values: schema → column → type.
+TYPES = {
+    "anki": {"notes.sfld": "text", "config.val": "bytea"},
+    "calibre": {"books.has_cover": "boolean", "books.uuid": "text"},
+    "firefox": {"moz_places.last_visit_date": "bigint", "moz_meta.value": "text"},
+    "fossil": {"event.mtime": "double precision", "config.mtime": "bigint"},
+    "geopackage": {"my roads.geom": "bytea", "my roads.n": "bigint", "my roads.b": "boolean"},
+    "grafana": {"user.created": "timestamp without time zone", "user.is_admin": "bigint"},
+    "homeassistant": {"states.entity_id": "text", "states.last_updated_ts": "double precision"},
+    "opencode": {"sessions.id": "text", "tasks.id": "bigint"},
+    "photos": {"ZASSET.ZDATECREATED": "double precision"},
+    "rails": {"users.balance": "numeric", "users.settings": "jsonb", "posts.published_on": "date"},
+}
 ENGINES = (
     "copy",
     pytest.param(
@@ -57,6 +70,12 @@ def test_schema_of_an_application_arrives(
     assert refused == REFUSED.get(name, {}), document["quarantine"]
     assert code == (5 if refused else 0)
     assert all(entry["verified"] for entry in document["tables"])
+    types = {
+        f"{entry['source']}.{column['source']}": column["pg_type"]
+        for entry in document["tables"]
+        for column in entry["columns"]
+    }
+    assert types | TYPES.get(name, {}) == types
     with contextlib.closing(sqlite3.connect(source)) as connection:
         for collation in sqlite_filler.COLLATIONS:
             connection.create_collation(
