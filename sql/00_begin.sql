@@ -13,8 +13,8 @@ set local search_path = 'pg_catalog';
 
 do $$
 begin
-    if current_setting('server_version_num')::integer < 170000 then
-        raise exception 'PostgreSQL 17 or later is needed; this server is %',
+    if current_setting('server_version_num')::integer < 160000 then
+        raise exception 'PostgreSQL 16 or later is needed; this server is %',
             current_setting('server_version');
     end if;
     -- The key is the first eight bytes of md5('atlas-postgres sql/load.sql'), for no other reason

@@ -19,7 +19,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from database.apply import apply_schema
-from database.binaries import server_binaries
+from database.binaries import server_binaries, server_version
 from database.embedded.account import Account, server_account
 from database.errors import TargetError, UsageError
 from database.secrets import ensure_secrets, secret_path
@@ -31,10 +31,10 @@ _SETTLE_SECONDS = 0.5
 _SYSTEM_STATE = Path("/var/lib/atlas-postgres")
 
 # The same locale and checksums as in the container: sort orders and dumps agree everywhere.
+_BUILTIN_LOCALE = ("--locale-provider=builtin", "--builtin-locale=C.UTF-8")
+_BUILTIN_LOCALE_VERSION = 17
 _INITDB_OPTIONS = (
     "--encoding=UTF8",
-    "--locale-provider=builtin",
-    "--builtin-locale=C.UTF-8",
     "--locale=C",
     "--auth=scram-sha-256",
     "--data-checksums",
@@ -65,15 +65,23 @@ class EmbeddedServer:
     Args:
         directory: the instance directory; created at the first start.
         options: further settings for the server, as name → value.
+        binaries: the folder of the server's programs; PostgreSQL 17's are found without it.
     """
 
-    def __init__(self, directory: Path, *, options: dict[str, str] | None = None) -> None:
+    def __init__(
+        self,
+        directory: Path,
+        *,
+        options: dict[str, str] | None = None,
+        binaries: Path | None = None,
+    ) -> None:
         self.directory = directory.absolute()
         self.data = self.directory / "data"
         self.log = self.directory / "server.log"
         self.options = options or {}
         self._port_file = self.directory / "port"
         self._account: Account | None = None
+        self._given_binaries = binaries
         self._binaries: Path | None = None
 
     @property
@@ -158,7 +166,9 @@ class EmbeddedServer:
             file.flush()
             self.account.own(Path(file.name))
             pwfile = f"--pwfile={file.name}"
-            result = self._run("initdb", *_INITDB_OPTIONS, pwfile, "--pgdata", self.data)
+            version = server_version(self._server_binaries()) or 0
+            locale = _BUILTIN_LOCALE if version >= _BUILTIN_LOCALE_VERSION else ()
+            result = self._run("initdb", *_INITDB_OPTIONS, *locale, pwfile, "--pgdata", self.data)
         if result.returncode != 0:
             # A half-made cluster would look like a finished one to the next start.
             shutil.rmtree(self.data)
@@ -241,7 +251,7 @@ class EmbeddedServer:
 
     def _server_binaries(self) -> Path:
         if self._binaries is None:
-            found = server_binaries()
+            found = self._given_binaries or server_binaries()
             reachable = self.account.can_reach(found / "postgres")
             self._binaries = found if reachable else self._copied(found)
         return self._binaries
@@ -269,11 +279,13 @@ class EmbeddedServer:
 
 
 @contextmanager
-def temporary_server(*, options: dict[str, str] | None = None) -> Iterator[Server]:
+def temporary_server(
+    *, options: dict[str, str] | None = None, binaries: Path | None = None
+) -> Iterator[Server]:
     """A running server with sql/ applied, deleted with all of its data at the end."""
     directory = Path(tempfile.mkdtemp(prefix="atlas-postgres-"))
     directory.chmod(0o755)
-    instance = EmbeddedServer(directory, options=options)
+    instance = EmbeddedServer(directory, options=options, binaries=binaries)
     try:
         server = instance.start()
         apply_schema(server)

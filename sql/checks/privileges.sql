@@ -40,10 +40,10 @@ begin
             end as allowed
         from ours
         cross join (values ('atlas'), ('migrator'), ('mcp_read'), ('mcp_write')) as login (name)
-        cross join (
-            values
-            ('SELECT'), ('INSERT'), ('UPDATE'), ('DELETE'),
-            ('TRUNCATE'), ('REFERENCES'), ('TRIGGER'), ('MAINTAIN')
+        cross join unnest(
+            array['SELECT', 'INSERT', 'UPDATE', 'DELETE', 'TRUNCATE', 'REFERENCES', 'TRIGGER']
+            -- PostgreSQL 16 does not know this one.
+            || case when current_setting('server_version_num')::integer >= 170000 then '{MAINTAIN}'::text [] end
         ) as "right" (name)
     )
 
