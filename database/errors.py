@@ -44,10 +44,10 @@ class TargetError(BundleError):
 
 
 class QuarantineError(BundleError):
-    """Rows would be, or were, quarantined."""
+    """Rows would be, or were, quarantined; or not every row of a damaged source could be read."""
 
     exit_code = 5
-    cause = "quarantine: rows would be, or were, quarantined"
+    cause = "quarantine: rows would be, or were, quarantined, or lost in a damaged source"
 
 
 class VerificationError(BundleError):

@@ -75,13 +75,16 @@ BooleansFlag = Annotated[
 InvalidJsonFlag = Annotated[
     InvalidJson | None, typer.Option("--invalid-json", help="Text that is no JSON in JSON columns.")
 ]
+SalvageFlag = Annotated[
+    bool, typer.Option("--salvage", help="Read what can be read of a damaged source.")
+]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON for machines.")]
 
 
 @app.command()
-def profile(source: Source = None, *, as_json: Json = False) -> None:
+def profile(source: Source = None, *, salvage: SalvageFlag = False, as_json: Json = False) -> None:
     """Say what the values of the source really are, column by column."""
-    snapshot = _snapshot(source)
+    snapshot = _snapshot(source, salvaging=salvage)
     if snapshot is None:
         return
     facts = profile_source(snapshot.path, left_out=snapshot.left_out, everything=True)
@@ -104,6 +107,7 @@ def plan(
     epoch: EpochFlag = None,
     booleans: BooleansFlag = None,
     invalid_json: InvalidJsonFlag = None,
+    salvage: SalvageFlag = False,
     as_json: Json = False,
 ) -> None:
     """Say what would become of every table and column; changes nothing."""
@@ -118,7 +122,7 @@ def plan(
         invalid_json=invalid_json,
     )
     chosen = Policies.read(policies, flags)
-    snapshot = _snapshot(source)
+    snapshot = _snapshot(source, salvaging=salvage)
     if snapshot is None:
         return
     with open_target(Server.discover()) as connection:
@@ -161,6 +165,7 @@ def run(
     epoch: EpochFlag = None,
     booleans: BooleansFlag = None,
     invalid_json: InvalidJsonFlag = None,
+    salvage: SalvageFlag = False,
     as_json: Json = False,
 ) -> None:
     """Snapshot, profile, plan, load, verify, report: all or nothing."""
@@ -188,6 +193,7 @@ def run(
         quarantine=quarantine,
         schema=schema,
         policies=chosen,
+        salvage=salvage,
     )
     result = migrate(Server.discover(), options, Steps(Console(stderr=True, highlight=False)))
     if as_json:
@@ -234,13 +240,13 @@ def _schema_text(schema: str | None) -> str:
     return "" if schema in (None, PUBLIC) else f", schema {schema}"
 
 
-def _snapshot(source: Path | None) -> Snapshot | None:
+def _snapshot(source: Path | None, *, salvaging: bool) -> Snapshot | None:
     settings = MigrationSettings()
     path = find_source(source or settings.sqlite_path)
     if path is None:
         out.print(f"there is no SQLite database in {settings.sqlite_path}")
         return None
-    return take_snapshot(path, settings.migration_dir.absolute())
+    return take_snapshot(path, settings.migration_dir.absolute(), salvaging=salvaging)
 
 
 def main() -> None:

@@ -12,7 +12,7 @@ from migration.facts import ColumnProfile
 from migration.known import TargetTables, known_as
 from migration.quoting import quote_name
 from migration.schema import ForeignKey, LeftOut, Table, View, read_schema
-from migration.source import open_source
+from migration.source import explained, open_source
 
 #: SQLite allows 2000 columns in a result; a wide table is profiled in several passes.
 _RESULT_COLUMNS = 1900
@@ -69,7 +69,7 @@ def profile_source(
     Raises:
         SourceError: it cannot be opened.
     """
-    with closing(open_source(path, immutable=True)) as connection:
+    with explained(path), closing(open_source(path, immutable=True)) as connection:
         facts.prepare(connection)
         profiler = _Profiler(connection, target or {}, everything=everything)
         schema = read_schema(connection)

@@ -17,6 +17,7 @@ _COLLATE = re.compile(
     r"""\bcollate\s*(?:"((?:[^"]|"")+)"|'((?:[^']|'')+)'|`((?:[^`]|``)+)`|\[([^]]+)]|([\w$]+))""",
     re.IGNORECASE,
 )
+_UNREAD = {"table": "unreadable table", "view": "view"}
 _BROKEN = re.compile("[\udc00-\udcff]")
 _CONTENTLESS = re.compile(r"""\bcontent\s*=\s*(?:''|""|``|\[])""", re.IGNORECASE)
 
@@ -55,7 +56,7 @@ def unread_objects(connection: sqlite3.Connection) -> Iterator[tuple[str, str, s
     ).fetchall()
     for kind, name, definition in objects:
         if name not in read:
-            yield str(kind), str(name), _complaint(str(definition))
+            yield _UNREAD[kind], str(name), _complaint(str(definition))
     indexes = connection.execute(
         "select name, tbl_name, sql from sqlite_master where type = 'index' order by name"
     ).fetchall()

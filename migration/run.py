@@ -60,6 +60,8 @@ class Options:
     #: The schema of the target that everything goes into.
     schema: str = PUBLIC
     policies: Policies = NO_POLICIES
+    #: Read what can be read of a damaged source.
+    salvage: bool = False
 
 
 @dataclass(frozen=True)
@@ -93,7 +95,7 @@ def migrate(server: Server, options: Options, steps: Steps) -> Outcome:
     """
     with open_target(server) as connection:
         with steps.step("snapshot"):
-            snapshot = take_snapshot(options.source, options.work)
+            snapshot = take_snapshot(options.source, options.work, salvaging=options.salvage)
         last = fetch(connection, "last_run", schema=options.schema)
         if last and last[0]["source_sha256"] == snapshot.sha256:
             report = Report(last[0]["report"])
@@ -140,7 +142,7 @@ def _load_and_prove(
         return stop.reason
     finally:
         engine.clean()
-    return refusal
+    return refusal or _losses(facts)
 
 
 def _stage(engine: Engine, facts: RunFacts, progress: RowProgress) -> None:
@@ -289,6 +291,17 @@ def _stop_unless_allowed(facts: RunFacts, *, allowed: bool) -> QuarantineError |
             f"{rows} cannot be carried over as they are. Nothing was changed.",
             "Correct them in SQLite, or keep them aside with --quarantine. The report names them.",
         )
+    )
+
+
+def _losses(facts: RunFacts) -> QuarantineError | None:
+    lost = [entry.name for entry in facts.plan.not_carried if entry.loses_rows]
+    if not lost:
+        return None
+    return QuarantineError(
+        f"Not every row of {', '.join(lost)} could be read; all that could are in place and "
+        "verified.",
+        "The report says what is lost. The source as it was is kept beside it.",
     )
 
 

@@ -116,6 +116,11 @@ class LeftOut(BaseModel):
     name: str
     why: str
 
+    @property
+    def loses_rows(self) -> bool:
+        """Whether rows of the source are missing in the target for it."""
+        return self.kind in ("damaged pages", "unreadable table")
+
 
 class Schema(BaseModel):
     """Everything that the file declares, in name order."""

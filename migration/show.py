@@ -13,7 +13,7 @@ from migration.report.report import Report
 from migration.run import Outcome
 from migration.verify import VerifiedTable
 
-_COLOURS = {"verified": "green", "quarantined": "yellow", "failed": "red"}
+_COLOURS = {"verified": "green", "quarantined": "yellow", "salvaged": "yellow", "failed": "red"}
 _LISTED = 10
 
 

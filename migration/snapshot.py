@@ -14,9 +14,10 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from database.errors import SourceError, UsageError
-from migration.readable import open_schema, repair_names
+from migration.readable import open_schema, repair_names, unread_objects
+from migration.salvage import salvage
 from migration.schema import LeftOut
-from migration.source import check_source, open_source
+from migration.source import check_source, explained, hint_for, open_source
 
 _PAGES_PER_STEP = 4096
 _BUSY_SECONDS = 30
@@ -41,26 +42,42 @@ class Snapshot:
         return self.path.parent
 
 
-def take_snapshot(source: Path, work: Path) -> Snapshot:
+def take_snapshot(source: Path, work: Path, *, salvaging: bool = False) -> Snapshot:
     """Copy `source` by SQLite's backup API into `work/<name>-<sha256…>/snapshot.db`.
 
     The same content gives the same folder: a second run over an unchanged source finds it.
 
+    Args:
+        source: a SQLite file.
+        work: the folder of snapshots.
+        salvaging: mend the copy where it is damaged; the copy as it was stays beside it,
+            as `damaged.db`.
+
     Raises:
-        SourceError: the source is no database, is locked for too long, or is damaged.
+        SourceError: the source is no database, is locked for too long, or, without
+            `salvaging`, is seen to be damaged.
         UsageError: `work` cannot be written.
     """
     check_source(source)
     try:
         work.mkdir(parents=True, exist_ok=True, mode=0o700)
         draft = work / f".snapshot-{os.getpid()}.db"
-        journal_mode = _copy(source, draft)
-        left_out = _renamed(draft)
+        damaged = work / f".damaged-{os.getpid()}.db"
+        if salvaging:
+            journal_mode, left_out = _copy_damaged(source, draft, damaged)
+        else:
+            journal_mode, left_out = _copy(source, draft), ()
+        with explained(source):
+            left_out += _renamed(draft)
+            if not salvaging:
+                _check_tables(source, draft)
         digest = file_sha256(draft)
         directory = work / f"{source.stem}-{digest[:12]}"
         directory.mkdir(exist_ok=True, mode=0o700)
         path = directory / "snapshot.db"
         draft.replace(path)
+        if damaged.exists():
+            damaged.replace(directory / "damaged.db")
     except OSError as error:
         raise UsageError(
             f"Cannot write the snapshot into {work}: {error.strerror}.",
@@ -98,6 +115,40 @@ def _copy(source: Path, draft: Path) -> str:
             except sqlite3.Error as second:
                 draft.unlink(missing_ok=True)
                 raise _failed(source, error) from second
+
+
+def _copy_damaged(source: Path, draft: Path, damaged: Path) -> tuple[str, tuple[LeftOut, ...]]:
+    """As `_copy`, of a file that may be damaged; also what was lost of it."""
+    damaged.unlink(missing_ok=True)
+    lost: tuple[LeftOut, ...] = ()
+    try:
+        journal_mode = _copy(source, draft)
+    except SourceError as error:
+        # Too damaged for SQLite to copy its pages: the file is taken as it is.
+        shutil.copyfile(source, draft)
+        journal_mode = "unknown"
+        journals = [source.with_name(source.name + suffix) for suffix in ("-wal", "-journal")]
+        waiting = [journal.name for journal in journals if _size(journal)]
+        why = f"SQLite cannot apply it: {error.message}"
+        lost = tuple(LeftOut(kind="damaged pages", name=name, why=why) for name in waiting)
+    return journal_mode, lost + salvage(draft, damaged)
+
+
+def _size(path: Path) -> int:
+    return path.stat().st_size if path.exists() else 0
+
+
+def _check_tables(source: Path, draft: Path) -> None:
+    """Raise a SourceError where a table's definition, and with it its rows, cannot be read."""
+    with closing(open_source(draft, immutable=True)) as connection:
+        unread = [entry for entry in unread_objects(connection) if entry[0] == "unreadable table"]
+    if unread:
+        names = ", ".join(name for _, name, _ in unread)
+        raise SourceError(
+            f"{source}: the definition of {names} cannot be read. {unread[0][2]}.",
+            "Nothing was changed. Open it with the program that wrote it, and a newer SQLite; "
+            "--salvage carries over the other tables.",
+        )
 
 
 def _renamed(draft: Path) -> tuple[LeftOut, ...]:
@@ -145,7 +196,5 @@ def _states(names: list[Path]) -> list[tuple[int, int] | None]:
 def _failed(source: Path, error: Exception) -> SourceError:
     if isinstance(error, SourceError):
         return error
-    return SourceError(
-        f"The snapshot of {source} failed: {error}.",
-        "Check the file with 'PRAGMA integrity_check'; where it is locked, try again later.",
-    )
+    hint = hint_for(error) if isinstance(error, sqlite3.Error) else ""
+    return SourceError(f"The snapshot of {source} failed: {error}.", hint)

@@ -3,7 +3,7 @@
 import os
 import sqlite3
 from collections.abc import Iterable, Iterator
-from contextlib import closing
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import quote
@@ -13,6 +13,20 @@ from migration.quoting import quote_name
 from migration.readable import open_schema
 from migration.schema import Table
 
+_DAMAGED = (
+    "Nothing was changed. Restore the file from a backup; or --salvage carries over what can "
+    "be read of it, and says what cannot."
+)
+#: What to do, by what SQLite says.
+_HINTS = {
+    sqlite3.SQLITE_CORRUPT: _DAMAGED,
+    sqlite3.SQLITE_NOTADB: _DAMAGED,
+    sqlite3.SQLITE_IOERR: _DAMAGED,
+    sqlite3.SQLITE_BUSY: "Another program holds it locked: stop that program, or try again later.",
+    sqlite3.SQLITE_LOCKED: "Another program holds it locked: stop that program, or try again.",
+    sqlite3.SQLITE_CANTOPEN: "Check that the file and its folder can be read by this user.",
+    sqlite3.SQLITE_FULL: "There is no space left for temporary files (SQLITE_TMPDIR).",
+}
 _MAGIC = b"SQLite format 3\x00"
 
 #: A value as SQLite stores it: its storage class is the Python type.
@@ -86,11 +100,17 @@ def open_source(path: Path, *, immutable: bool = False) -> sqlite3.Connection:
         connection = sqlite3.connect(uri, uri=True, isolation_level=None)
         open_schema(connection)
     except sqlite3.Error as error:
-        raise SourceError(
-            f"SQLite cannot read {path}: {error}.",
-            "Check the file with 'PRAGMA integrity_check', and that its folder can be read.",
-        ) from error
+        raise SourceError(f"SQLite cannot read {path}: {error}.", hint_for(error)) from error
     return connection
+
+
+@contextmanager
+def explained(path: Path) -> Iterator[None]:
+    """Turn what SQLite says about a damaged file into a SourceError about `path`."""
+    try:
+        yield
+    except sqlite3.Error as error:
+        raise SourceError(f"SQLite cannot read {path}: {error}.", hint_for(error)) from error
 
 
 def read_rows(path: Path, table: Table, *, start: int = 0) -> Iterator[Row]:
@@ -150,8 +170,14 @@ def _read(
 def _unreadable(table: Table, position: int, error: sqlite3.Error) -> SourceError:
     return SourceError(
         f"Row {position + 1} of table {table.name} cannot be read: {error}.",
-        "The file is damaged: recover it with SQLite's '.recover' and migrate the result.",
+        hint_for(error),
     )
+
+
+def hint_for(error: sqlite3.Error) -> str:
+    """What to do about an error of SQLite while it reads."""
+    code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR) & 0xFF
+    return _HINTS.get(code, "Check the file with 'PRAGMA integrity_check'.")
 
 
 def _lenient_text(raw: bytes) -> str:

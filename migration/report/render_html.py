@@ -16,8 +16,8 @@ from jinja2 import Environment, FileSystemLoader
 _LISTED = 50
 _CHARTED = 24
 _CHARACTERS = 400
-_MARKS = {"verified": "✓", "quarantined": "!", "failed": "✕"}
-_KINDS = {"verified": "good", "quarantined": "warn", "failed": "bad"}
+_MARKS = {"verified": "✓", "quarantined": "!", "salvaged": "!", "failed": "✕"}
+_KINDS = {"verified": "good", "quarantined": "warn", "salvaged": "warn", "failed": "bad"}
 #: They act on the text around them, or cannot be seen.
 _INVISIBLE = ("Cc", "Cf", "Cs", "Zl", "Zp")
 _THIN_SPACE = "\u202f"
@@ -85,6 +85,14 @@ def _sentence(report: Mapping[str, Any], totals: Mapping[str, int]) -> str:
         return (
             f"Every value of {verified} was compared, and is the same on both sides. {refused} "
             "could not be carried over as they are, and are kept whole in migration.quarantine."
+        )
+    if report["verdict"] == "salvaged":
+        aside = (
+            f" {refused} more are in migration.quarantine." if totals["rows_quarantined"] else ""
+        )
+        return (
+            f"The source is damaged. Every value of {verified} that could be read was compared, "
+            f"and is the same on both sides.{aside} What could not be read is listed below."
         )
     if report["differences"]:
         differing = sum(not table["verified"] for table in report["tables"])

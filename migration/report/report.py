@@ -118,6 +118,8 @@ def _verdict(facts: RunFacts, tables: list[dict[str, Any]]) -> str:
     complete = len(facts.verified) == len(tables)
     if not complete or not all(table["verified"] for table in tables):
         return "failed"
+    if any(entry.loses_rows for entry in facts.plan.not_carried):
+        return "salvaged"
     return "quarantined" if facts.refused else "verified"
 
 
