@@ -122,7 +122,9 @@ def _bytes(value: Converted) -> bytes:
 def _jsonb(value: Converted) -> bytes:
     text = str(value)
     canonical = _cached_json(text) if len(text) <= _CACHED_JSON else canonical_json(text)
-    return _text(canonical)
+    # A document may spell half of a pair, "\\ud800": jsonb refuses it, but it is digested before.
+    raw = canonical.encode("utf-8", "surrogatepass")
+    return b"%d:%b" % (len(raw), raw)
 
 
 def canonical_json(text: str) -> str:
