@@ -95,7 +95,8 @@ DOCUMENTS = (
     ),
     Hazard(
         "`\\uXXXX` escapes of non-Latin text",
-        _logs('{"\\u0457\\u0436": "\\u043a\\u0457\\u0432"}') + _created('["\\u6f22 \\ud83e\\uddea"]'),
+        _logs('{"\\u0457\\u0436": "\\u043a\\u0457\\u0432"}')
+        + _created('["\\u6f22 \\ud83e\\uddea"]'),
         {KNOWN: [(1, '{"їж": "кїв"}')], CREATED: [(1, '["漢 🧪"]')]},
     ),
 )

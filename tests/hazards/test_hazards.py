@@ -1,6 +1,7 @@
 """Every hazard, over both engines: each row arrives exactly, or is kept aside and explained."""
 
 import contextlib
+import re
 import shutil
 import sqlite3
 from collections import Counter
@@ -77,12 +78,14 @@ def prepared(hazard: Hazard, path: Path) -> Iterator[None]:
 
 
 def assert_stopped(server: Server, options: Options, stop: Stop) -> None:
-    with pytest.raises(BundleError, match=stop.says) as caught:
+    try:
         error = run(server, options).error
-        if error:
-            raise error
-    assert caught.value.exit_code == stop.exit_code
-    assert caught.value.hint
+    except BundleError as raised:
+        error = raised
+    assert error is not None
+    assert error.exit_code == stop.exit_code, error.message
+    assert re.search(stop.says, error.message), error.message
+    assert error.hint
 
 
 def assert_arrived(server: Server, options: Options, hazard: Hazard, outcome: Outcome) -> None:
@@ -115,7 +118,7 @@ def expected(entry: Refused) -> tuple[object, ...]:
 
 def kept_aside(server: Server) -> list[tuple[object, ...]]:
     """Each quarantined row as `expected` gives it, its value read back from what was stored."""
-    found = []
+    found: list[tuple[object, ...]] = []
     for table, column, sqlstate, values in query(
         server, "select table_name, column_name, sqlstate, row_values from migration.quarantine"
     ):

@@ -1,9 +1,11 @@
 """UUIDs, which SQLite keeps as text of any form."""
 
 from tests.hazards.hazard import Hazard, Refused, Rows
-from tests.hazards.known import SESSIONS, session
+from tests.hazards.known import SESSIONS, session, uuid
 
 PLAIN = "0b0e7a52-6f0e-4a6e-9d39-2f6a3a3f0a11"
+#: A table whose keys are mostly no UUIDs is not taken for the one that sql/ describes.
+OTHERS = (uuid(1), uuid(2))
 
 
 def _written(name: str, text: str) -> Hazard:
@@ -28,11 +30,13 @@ UUIDS = (
         "text that is no UUID",
         SESSIONS
         + session(PLAIN)
+        + session(OTHERS[0])
+        + session(OTHERS[1])
         + session("current_session")
         + session(PLAIN[:-1])
         + "create table t (id char(36)); insert into t values ('current_session');",
         {
-            "select id::text from sessions": [(PLAIN,)],
+            "select id::text from sessions order by id": [(OTHERS[0],), (OTHERS[1],), (PLAIN,)],
             "select id from t": [("current_session",)],
         },
         (

@@ -97,9 +97,7 @@ VALUES = (
     ),
     Hazard(
         "Infinity",
-        FILES
-        + file(1, mtime="9e999")
-        + "create table t (id integer primary key, v real);"
+        FILES + file(1, mtime="9e999") + "create table t (id integer primary key, v real);"
         " insert into t values (1, 9e999), (2, -9e999), (3, 9e999 - 9e999);",
         {
             "select mtime::text from files": [("Infinity",)],
