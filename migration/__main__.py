@@ -8,7 +8,7 @@ import typer
 from rich.console import Console
 
 from database import cli
-from database.errors import VerificationError
+from database.errors import UsageError, VerificationError
 from database.settings import Server
 from migration import show
 from migration.backfill import backfills
@@ -24,6 +24,7 @@ from migration.policies import (
     OverLong,
     Policies,
 )
+from migration.present import Existing
 from migration.profile import profile_source
 from migration.progress import Steps
 from migration.quarantine.verbs import app as quarantine_app
@@ -166,6 +167,12 @@ def run(
     booleans: BooleansFlag = None,
     invalid_json: InvalidJsonFlag = None,
     salvage: SalvageFlag = False,
+    replace: Annotated[
+        bool, typer.Option("--replace", help="Empty the tables first that hold rows already.")
+    ] = False,
+    merge: Annotated[
+        bool, typer.Option("--merge", help="Add to the rows that are there; change none of them.")
+    ] = False,
     as_json: Json = False,
 ) -> None:
     """Snapshot, profile, plan, load, verify, report: all or nothing."""
@@ -194,6 +201,7 @@ def run(
         schema=schema,
         policies=chosen,
         salvage=salvage,
+        existing=_existing(replace=replace, merge=merge),
     )
     result = migrate(Server.discover(), options, Steps(Console(stderr=True, highlight=False)))
     if as_json:
@@ -234,6 +242,15 @@ def status(*, schema: LastSchema = None) -> None:
         f"{last['status']} at {last['finished_at']:%Y-%m-%d %H:%M:%S %Z}, {last['engine']} engine"
         f"{_schema_text(last['schema_name'])}"
     )
+
+
+def _existing(*, replace: bool, merge: bool) -> Existing:
+    if replace and merge:
+        raise UsageError(
+            "--replace and --merge exclude each other.",
+            "Name the one that says what shall become of the rows that are there.",
+        )
+    return Existing.REPLACE if replace else Existing.MERGE if merge else Existing.REFUSE
 
 
 def _schema_text(schema: str | None) -> str:

@@ -4,7 +4,7 @@ A constraint that does not hold names its rows: they leave the table and go to q
 the constraint is tried again. It all happens inside the caller's transaction.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import closing
 from dataclasses import dataclass
 from enum import Enum, auto
@@ -16,6 +16,7 @@ from psycopg import sql
 from migration.canonical import field_of, row_digest, sql_digest
 from migration.plan import Plan, TablePlan
 from migration.planned import planned_rules
+from migration.present import Present
 from migration.quoting import quote_name
 from migration.rows import RefusedRow, RowConverter
 from migration.rule import Rule
@@ -28,6 +29,8 @@ from migration.target import identifier
 #: cannot compute, a key that is too long for an index, types that cannot be compared.
 _IMPOSSIBLE = ("0A", "22", "42", "54")
 _KINDS = {"f": "foreign key", "p": "primary key", "u": "unique key", "c": "check"}
+#: A table of the plan, and the rows that were in it before.
+_Loaded = tuple[TablePlan, Present | None]
 
 
 @dataclass(frozen=True)
@@ -46,9 +49,7 @@ def take_down(connection: Connection, plan: Plan) -> TakenDown:
     """
     tables = [table.target for table in plan.tables if table.known]
     scope = {"schema": plan.schema_name, "tables": tables}
-    constraints = [
-        _constraint(plan.schema_name, row) for row in fetch(connection, "constraints", **scope)
-    ]
+    constraints = [_constraint(row) for row in fetch(connection, "constraints", **scope)]
     indexes = [_index(plan.schema_name, row) for row in fetch(connection, "indexes", **scope)]
     forced = [
         sql.Identifier(plan.schema_name, row["relname"])
@@ -70,15 +71,26 @@ def take_down(connection: Connection, plan: Plan) -> TakenDown:
 
 
 def put_back(
-    connection: Connection, snapshot: Path, plan: Plan, taken: TakenDown
+    connection: Connection,
+    snapshot: Path,
+    plan: Plan,
+    taken: TakenDown,
+    present: Mapping[str, Present],
 ) -> tuple[list[RefusedRow], list[LeftOut]]:
     """Create every constraint and index again.
+
+    Args:
+        connection: inside the migration's transaction, with every row in place.
+        snapshot: the source.
+        plan: which tables.
+        taken: what was taken down.
+        present: by table, the rows that were there before: these stay whatever a constraint says.
 
     Returns:
         The rows that broke a constraint (they are no longer in the target), and what
         could not be created for another reason.
     """
-    tables = {table.target: table for table in plan.tables}
+    tables = {table.target: (table, present.get(table.target)) for table in plan.tables}
     refused: list[RefusedRow] = []
     left_out: list[LeftOut] = []
     for rule in (rule for rule in taken.rules if rule.kind != "f"):
@@ -93,17 +105,17 @@ def put_back(
 def _create(
     connection: Connection,
     snapshot: Path,
-    tables: dict[str, TablePlan],
+    tables: Mapping[str, _Loaded],
     rule: Rule,
     left_out: list[LeftOut],
 ) -> list[RefusedRow]:
     if _try(connection, rule, left_out) is not Made.BROKEN:
         return []
-    if rule.source and not _broken_in_source(snapshot, tables[rule.table].table, rule.source):
+    if rule.source and not _broken_in_source(snapshot, tables[rule.table][0].table, rule.source):
         why = "its rows keep it in SQLite and break it in PostgreSQL"
         left_out.append(LeftOut(kind="check", name=f"{rule.table}.{rule.name}", why=why))
         return []
-    refused = _expel(connection, snapshot, tables[rule.table], rule)
+    refused = _expel(connection, snapshot, rule, *tables[rule.table])
     connection.execute(rule.create)
     return refused
 
@@ -117,7 +129,7 @@ def _broken_in_source(snapshot: Path, table: Table, check: str) -> bool:
 def _create_foreign_keys(
     connection: Connection,
     snapshot: Path,
-    tables: dict[str, TablePlan],
+    tables: Mapping[str, _Loaded],
     rules: list[Rule],
     left_out: list[LeftOut],
 ) -> list[RefusedRow]:
@@ -141,8 +153,8 @@ def _create_foreign_keys(
         expelled = [
             row
             for rule in possible
-            if rule.table in tables and not rule.keeps_orphans
-            for row in _expel(connection, snapshot, tables[rule.table], rule)
+            if _is_loaded(rule, tables) and not rule.keeps_orphans
+            for row in _expel(connection, snapshot, rule, *tables[rule.table])
         ]
         refused += expelled
         if not expelled:
@@ -154,6 +166,10 @@ def _create_foreign_keys(
             why = "it has orphans, which are kept by policy"
             left_out.append(LeftOut(kind="foreign key", name=f"{rule.table}.{rule.name}", why=why))
     return refused
+
+
+def _is_loaded(rule: Rule, tables: Mapping[str, _Loaded]) -> bool:
+    return rule.table in tables and tables[rule.table][0].schema_name == rule.schema
 
 
 class Made(Enum):
@@ -184,26 +200,34 @@ def _try(connection: Connection, rule: Rule, left_out: list[LeftOut]) -> Made:
 
 
 def _expel(
-    connection: Connection, snapshot: Path, table: TablePlan, rule: Rule
+    connection: Connection,
+    snapshot: Path,
+    rule: Rule,
+    table: TablePlan,
+    present: Present | None,
 ) -> list[RefusedRow]:
     """Delete the rows that break a rule and find them again in the source by their digests."""
     query = statement("expel").format(
-        offenders=_offenders(rule),
+        offenders=_offenders(rule, present),
+        was_there=_was_there(present, sql.SQL("o.row_id")),
         digests=sql_digest(table.columns, identifier(table)),
         relation=identifier(table),
     )
     wanted: dict[str, int] = {}
-    for (digest,) in connection.execute(query).fetchall():
+    # Whether a row that was there before is in the way.
+    earlier: dict[str, bool] = {}
+    for digest, beside_earlier in connection.execute(query).fetchall():
         wanted[str(digest)] = wanted.get(str(digest), 0) + 1
+        earlier[str(digest)] = bool(beside_earlier)
     if not wanted:
         return []
-    reason, sqlstate = _reason(rule)
     column = rule.columns[0] if len(rule.columns) == 1 else None
     refused = []
     # Of equal rows the later ones are expelled: so the found rows are taken from the end.
     for row, digest in reversed(list(_matching(snapshot, table, wanted))):
         if wanted[digest]:
             wanted[digest] -= 1
+            reason, sqlstate = _reason(rule, beside_earlier=earlier[digest])
             refused.append(RefusedRow(table, row, column, reason, sqlstate))
     return refused[::-1]
 
@@ -222,10 +246,14 @@ def _matching(
                 yield row, digest
 
 
-def _offenders(rule: Rule) -> sql.Composable:
-    """A query for the ctid of every row that breaks the rule."""
+def _offenders(rule: Rule, present: Present | None) -> sql.Composable:
+    """A query for the ctid of every row that breaks the rule.
+
+    It also says whether a row that was there before is in the way.
+    """
     relation = sql.Identifier(rule.schema, rule.table)
     columns = [sql.Identifier("t", name) for name in rule.columns]
+    was_there = _was_there(present, sql.SQL("t.ctid"))
     if rule.keys:
         keys = [trusted(key) for key in rule.keys]
         conditions = [sql.SQL("({}) is not null").format(key) for key in keys]
@@ -234,8 +262,9 @@ def _offenders(rule: Rule) -> sql.Composable:
             columns=sql.SQL(", ").join(keys),
             relation=relation,
             present=sql.SQL(" and ").join(conditions),
+            was_there=was_there,
         )
-    present = _all(sql.SQL("{} is not null"), columns)
+    filled = _all(sql.SQL("{} is not null"), columns)
     if rule.kind == "f":
         assert rule.parent is not None
         pairs = [
@@ -244,7 +273,7 @@ def _offenders(rule: Rule) -> sql.Composable:
         ]
         return statement("orphans").format(
             relation=relation,
-            present=present,
+            present=filled,
             parent=sql.Identifier(rule.schema, rule.parent),
             pairs=sql.SQL(" and ").join(pairs),
         )
@@ -252,24 +281,37 @@ def _offenders(rule: Rule) -> sql.Composable:
         expression = trusted(rule.expression or "true")
         return statement("failed_checks").format(relation=relation, expression=expression)
     return statement("repeated_keys").format(
-        columns=sql.SQL(", ").join(columns), relation=relation, present=present
+        columns=sql.SQL(", ").join(columns),
+        relation=relation,
+        present=filled,
+        was_there=was_there,
     )
+
+
+def _was_there(present: Present | None, row_id: sql.Composable) -> sql.Composable:
+    return sql.SQL("false") if present is None else present.is_one(row_id)
 
 
 def _all(template: sql.SQL, columns: Iterable[sql.Composable]) -> sql.Composed:
     return sql.SQL(" and ").join(template.format(column) for column in columns)
 
 
-def _reason(rule: Rule) -> tuple[str, str]:
+def _reason(rule: Rule, *, beside_earlier: bool) -> tuple[str, str]:
     names = ", ".join(rule.columns or rule.keys)
     if rule.kind == "f":
         return f"no row in {rule.parent} for ({names}); foreign key {rule.name}", "23503"
     if rule.kind == "c":
         return f"breaks the check {rule.name}", "23514"
+    if beside_earlier:
+        return (
+            f"a different row with the same ({names}) was in the target before; "
+            f"unique key {rule.name}"
+        ), "23505"
     return f"a row with the same ({names}) is already there; unique key {rule.name}", "23505"
 
 
-def _constraint(schema: str, row: dict[str, object]) -> Rule:
+def _constraint(row: dict[str, object]) -> Rule:
+    schema = str(row["schema_name"])
     create = sql.SQL("alter table {} add constraint {} {}").format(
         sql.Identifier(schema, str(row["table_name"])),
         sql.Identifier(str(row["name"])),

@@ -20,6 +20,8 @@ from migration.statements import statement
 
 _BUCKET_BITS = 12
 
+_Connection = psycopg.Connection[tuple[object, ...]]
+
 
 @dataclass
 class TableDigest:
@@ -47,6 +49,14 @@ class TableDigest:
             for bucket in self.buckets.keys() | other.buckets.keys()
             if self.buckets.get(bucket, empty) != other.buckets.get(bucket, empty)
         )
+
+    def without(self, part: "TableDigest") -> "TableDigest":
+        """What remains when the rows of a part of it are taken out."""
+        left = dict(self.buckets)
+        for bucket, (count, total) in part.buckets.items():
+            rows, high = left.get(bucket, (0, 0))
+            left[bucket] = (rows - count, high - total)
+        return TableDigest(left)
 
     def summary(self) -> str:
         """64 bits over all buckets, for reports: equal content gives equal text."""
@@ -76,11 +86,14 @@ def source_digests(snapshot: Path, plan: Plan) -> dict[str, TableDigest]:
     return {table.target: source_digest(snapshot, table) for table in plan.tables}
 
 
-def target_digest(
-    connection: psycopg.Connection[tuple[object, ...]], table: TablePlan
-) -> TableDigest:
+def target_digest(connection: _Connection, table: TablePlan) -> TableDigest:
     """The digest of every row of the target table, computed by PostgreSQL."""
     relation = sql.Identifier(table.schema_name, table.target)
-    query = statement("table_digest").format(digests=sql_digest(table.columns, relation))
+    digests = sql_digest(table.columns, relation)
+    return fetch_digest(connection, statement("table_digest").format(digests=digests))
+
+
+def fetch_digest(connection: _Connection, query: sql.Composed) -> TableDigest:
+    """The digest that a query for (bucket, rows, total) gives."""
     rows: Iterable[tuple[int, int, int]] = connection.execute(query).fetchall()  # type: ignore[assignment]
     return TableDigest({bucket: (count, int(total)) for bucket, count, total in rows})

@@ -7,6 +7,7 @@ from database.errors import SourceError, TargetError
 from database.settings import Server
 from migration.digest import source_digest
 from migration.plan import Plan, TablePlan
+from migration.present import other_rows
 from migration.progress import Steps
 from migration.quarantine.read import values_of
 from migration.rows import RefusedRow, rows_at
@@ -54,13 +55,21 @@ def _verified(
     positions: dict[str, set[int]] = {}
     for row in fetch(connection, "quarantined_positions", run_id=run_id):
         positions.setdefault(row["table_name"], set()).add(row["position"])
+    others = other_rows(connection, run_id)
     for table in plan.tables:
         kept_aside = positions.get(table.target, set())
         rows = rows_at(snapshot, table, kept_aside) if kept_aside else ()
         refused = [RefusedRow(table, row, None, "in quarantine", "") for row in rows]
         replayed = _replayed(connection, run_id, table) if kept_aside else ()
-        digest = source_digest(snapshot, table)
-        yield verify_table(connection, snapshot, table, digest, refused, replayed=replayed)
+        yield verify_table(
+            connection,
+            snapshot,
+            table,
+            source_digest(snapshot, table),
+            refused,
+            replayed=replayed,
+            others=others.get(table.target),
+        )
 
 
 def _replayed(connection: Connection, run_id: int, table: TablePlan) -> list[ReplayedRow]:

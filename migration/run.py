@@ -17,14 +17,16 @@ from psycopg.types.json import Jsonb
 
 from database.errors import BundleError, QuarantineError, TargetError, VerificationError
 from database.settings import Server
-from migration import constraints, quarantine
+from migration import constraints, present, quarantine
 from migration.backfill import backfills, set_defaults
 from migration.creation import complete_tables, create_missing
 from migration.digest import TableDigest, source_digests
+from migration.identities import reset_identities
 from migration.load import Engine, EngineName, LoadedTable, make_engine
 from migration.load.refusal import refuse_all
 from migration.plan import PUBLIC, Plan, make_plan
 from migration.policies import NO_POLICIES, Policies
+from migration.present import Existing, Present
 from migration.profile import profile_source
 from migration.progress import RowProgress, Steps
 from migration.report.report import Report, RunFacts
@@ -32,14 +34,13 @@ from migration.rows import RefusedRow
 from migration.snapshot import take_snapshot
 from migration.statements import Connection, fetch, statement
 from migration.target import (
+    analyze,
     check_schema,
     identifier,
     make_schema,
     open_target,
     read_target,
     relations_in_target,
-    reset_identities,
-    rows_in_target,
     server_version,
     target_drift,
 )
@@ -62,6 +63,8 @@ class Options:
     policies: Policies = NO_POLICIES
     #: Read what can be read of a damaged source.
     salvage: bool = False
+    #: What becomes of rows that are in its tables already.
+    existing: Existing = Existing.REFUSE
 
 
 @dataclass(frozen=True)
@@ -97,7 +100,8 @@ def migrate(server: Server, options: Options, steps: Steps) -> Outcome:
         with steps.step("snapshot"):
             snapshot = take_snapshot(options.source, options.work, salvaging=options.salvage)
         last = fetch(connection, "last_run", schema=options.schema)
-        if last and last[0]["source_sha256"] == snapshot.sha256:
+        done = last and last[0]["source_sha256"] == snapshot.sha256
+        if done and options.existing is not Existing.REPLACE:
             report = Report(last[0]["report"])
             report.write(snapshot.directory)
             return Outcome(report, snapshot.directory, already_done=True)
@@ -115,6 +119,7 @@ def migrate(server: Server, options: Options, steps: Steps) -> Outcome:
                 taken=relations_in_target(connection, options.schema),
             )
             _refuse_unclean(connection, server, plan)
+            present.refuse_present(connection, server, plan, options.existing)
         version = server_version(connection)
         facts = RunFacts(server, version, options.engine, snapshot, plan, steps)
         error = _load_and_prove(connection, facts, options)
@@ -132,12 +137,15 @@ def _load_and_prove(
         with _hashing(path, facts.plan) as digests, facts.steps.rows(facts.plan) as progress:
             _stage(engine, facts, progress)
             with connection.transaction():
-                _load(connection, facts, engine, progress)
+                merged = _load(connection, facts, engine, progress, options.existing)
                 refusal = _stop_unless_allowed(facts, allowed=options.quarantine)
                 with facts.steps.step("verify"):
-                    facts.verified = _verify(connection, facts, digests())
-                _stop_at_differences(facts)
-                _record(connection, facts)
+                    facts.verified = _verify(connection, facts, digests(), merged)
+                    changed = present.changed(connection, merged.values())
+                _stop_at_differences(facts, changed)
+                with facts.steps.step("analyze"):
+                    analyze(connection, facts.plan)
+                _record(connection, facts, merged)
     except _StopError as stop:
         return stop.reason
     finally:
@@ -151,13 +159,30 @@ def _stage(engine: Engine, facts: RunFacts, progress: RowProgress) -> None:
             engine.prepare(facts.snapshot.path, facts.plan, progress)
 
 
-def _load(connection: Connection, facts: RunFacts, engine: Engine, progress: RowProgress) -> None:
-    """Rows into bare tables, then the constraints that name the rows which break them."""
+def _load(
+    connection: Connection,
+    facts: RunFacts,
+    engine: Engine,
+    progress: RowProgress,
+    existing: Existing,
+) -> dict[str, Present]:
+    """Rows into bare tables, then the constraints that name the rows which break them.
+
+    Returns:
+        By table, the rows that were there before and stay.
+    """
     path, plan = facts.snapshot.path, facts.plan
     with facts.steps.step("load"):
         make_schema(connection, plan.schema_name)
         create_missing(connection, plan)
+        present.lock(connection, plan)
+        # Counted again: rows may have come since the plan was made.
+        there = present.refuse_present(connection, facts.server, plan, existing)
         taken = constraints.take_down(connection, plan)
+        if existing is Existing.REPLACE:
+            present.throw_away(connection, plan, there)
+            facts.thrown_away, there = there, {}
+        merged = present.remember(connection, plan, there)
         set_defaults(connection, plan, on=True)
         for table in plan.tables:
             if table.impossible:
@@ -165,23 +190,28 @@ def _load(connection: Connection, facts: RunFacts, engine: Engine, progress: Row
             else:
                 loaded = engine.load(connection, path, table, progress)
                 loaded.bytes = _size(connection, loaded)
+            if table.target in merged:
+                loaded.already_there = present.match(connection, merged[table.target])
+                loaded.rows -= loaded.already_there
             _check_count(loaded)
             facts.loaded.append(loaded)
         set_defaults(connection, plan, on=False)
     with facts.steps.step("constraints"):
         facts.left_out = complete_tables(connection, plan)
-        expelled, left_out = constraints.put_back(connection, path, plan, taken)
+        expelled, left_out = constraints.put_back(connection, path, plan, taken, merged)
         facts.left_out += left_out
-        reset_identities(connection, plan)
+        facts.left_out += reset_identities(connection, plan, merged)
     facts.refused = [row for table in facts.loaded for row in table.refused] + expelled
+    return merged
 
 
 def _check_count(loaded: LoadedTable) -> None:
-    accounted = loaded.rows + len(loaded.refused)
+    accounted = loaded.rows + len(loaded.refused) + loaded.already_there
     if accounted != loaded.table.rows:
         raise TargetError(
             f"{loaded.table.target}: the source has {loaded.table.rows} rows, "
-            f"but {loaded.rows} were loaded and {len(loaded.refused)} refused.",
+            f"but {loaded.rows} were loaded, {len(loaded.refused)} refused and "
+            f"{loaded.already_there} already there.",
             "Nothing was changed. Please report this with the plan of the run.",
         )
 
@@ -219,7 +249,10 @@ def _hashing(snapshot: Path, plan: Plan) -> Iterator[Callable[[], dict[str, Tabl
 
 
 def _verify(
-    connection: Connection, facts: RunFacts, digests: dict[str, TableDigest]
+    connection: Connection,
+    facts: RunFacts,
+    digests: dict[str, TableDigest],
+    merged: dict[str, Present],
 ) -> list[VerifiedTable]:
     by_table: dict[str, list[RefusedRow]] = {}
     for row in facts.refused:
@@ -231,12 +264,13 @@ def _verify(
             table,
             digests[table.target],
             by_table.get(table.target, ()),
+            present=merged.get(table.target),
         )
         for table in facts.plan.tables
     ]
 
 
-def _record(connection: Connection, facts: RunFacts) -> None:
+def _record(connection: Connection, facts: RunFacts, merged: dict[str, Present]) -> None:
     """Leave the run, its plan, its report and its quarantine in the target."""
     row = connection.execute(
         statement("record_run"),
@@ -250,7 +284,9 @@ def _record(connection: Connection, facts: RunFacts) -> None:
         },
     ).fetchone()
     assert row is not None
-    quarantine.keep(connection, int(str(row[0])), facts.refused)
+    run_id = int(str(row[0]))
+    quarantine.keep(connection, run_id, facts.refused)
+    present.keep_others(connection, run_id, merged.values())
 
 
 def _refuse_unclean(connection: Connection, server: Server, plan: Plan) -> None:
@@ -266,13 +302,6 @@ def _refuse_unclean(connection: Connection, server: Server, plan: Plan) -> None:
             "The plan cannot run: " + "; ".join(plan.problems) + ".",
             "Where these are another program's tables, --schema NAME gives them a schema of "
             "their own.",
-        )
-    occupied = rows_in_target(connection, plan)
-    if occupied:
-        found = ", ".join(f"{name} ({rows} rows)" for name, rows in sorted(occupied.items()))
-        raise TargetError(
-            f"{server} already holds data: {found}.",
-            "Nothing was changed. Migrate into an empty database (POSTGRES_DB names it).",
         )
 
 
@@ -305,12 +334,20 @@ def _losses(facts: RunFacts) -> QuarantineError | None:
     )
 
 
-def _stop_at_differences(facts: RunFacts) -> None:
+def _stop_at_differences(facts: RunFacts, changed: list[str]) -> None:
     differing = [entry.table.target for entry in facts.verified if not entry.verified]
     if differing:
         raise _StopError(
             VerificationError(
                 f"Source and target differ in {', '.join(differing)}. Nothing was changed.",
                 "The report shows the rows and columns that differ.",
+            )
+        )
+    if changed:
+        raise _StopError(
+            VerificationError(
+                f"Rows of {', '.join(changed)} that were there before were changed by the merge. "
+                "It was undone.",
+                "Look for triggers on these tables.",
             )
         )

@@ -112,10 +112,14 @@ def outcome(console: Console, result: Outcome) -> None:
     console.print(
         f"[bold {_COLOURS[verdict]}]{verdict.upper()}[/]  "
         f"{report.count('rows_source')} rows in the source = "
-        f"{report.count('rows_loaded')} loaded + {report.count('rows_quarantined')} quarantined, "
+        f"{report.count('rows_loaded')} loaded + {report.count('rows_quarantined')} quarantined"
+        f"{_already_there(report)}, "
         f"{report.count('rows_verified')} verified value by value, "
         f"{report.data['seconds']:.1f} s, {report.data['engine']} engine"
     )
+    thrown_away = report.count("rows_thrown_away")
+    if thrown_away:
+        console.print(f"[yellow]{thrown_away} rows that were there before were replaced[/]")
     _tables(console, report)
     _losses(console, report)
     console.print(f"report: {escape(str(result.directory / 'report.html'))}")
@@ -135,6 +139,11 @@ def verification(console: Console, tables: list[VerifiedTable]) -> None:
                 f"[red]{escape(place)}[/]: source {escape(found.source)}, "
                 f"target {escape(found.target)}"
             )
+
+
+def _already_there(report: Report) -> str:
+    rows = report.count("rows_already_there")
+    return f" + {rows} already there" if rows else ""
 
 
 def _tables(console: Console, report: Report) -> None:

@@ -126,38 +126,16 @@ def server_version(connection: Connection) -> str:
     return str(row[0]) if row else ""
 
 
-def rows_in_target(connection: Connection, plan: Plan) -> dict[str, int]:
-    """Rows that are already in the tables that would be loaded; empty tables are left out."""
-    found = {}
+def analyze(connection: Connection, plan: Plan) -> None:
+    """Give the planner its statistics, so that the first queries after the commit have plans."""
     for table in plan.tables:
-        if table.known:
-            query = sql.SQL("select count(*) from {}").format(identifier(table))
-            row = connection.execute(query).fetchone()
-            if row and row[0]:
-                found[table.target] = int(str(row[0]))
-    return found
+        if not table.impossible:
+            connection.execute(sql.SQL("analyze {}").format(identifier(table)))
 
 
 def identifier(table: TablePlan) -> sql.Identifier:
     """The target table, qualified."""
     return sql.Identifier(table.schema_name, table.target)
-
-
-def reset_identities(connection: Connection, plan: Plan) -> None:
-    """Let every identity go on above the largest id, and above SQLite's high-water mark."""
-    marks = {table.target: table.table.high_water_mark or 0 for table in plan.tables}
-    for row in fetch(connection, "identities", schema=plan.schema_name, tables=list(marks)):
-        name, column = row["table_name"], sql.Identifier(row["column_name"])
-        table = sql.Identifier(plan.schema_name, name)
-        query = sql.SQL("select coalesce(max({}), 0) from {}").format(column, table)
-        found = connection.execute(query).fetchone()
-        largest = int(str(found[0])) if found else 0
-        # ALTER rather than setval: it is undone with the transaction.
-        connection.execute(
-            sql.SQL("alter table {} alter column {} restart with {}").format(
-                table, column, sql.Literal(max(largest, marks[name], 0) + 1)
-            )
-        )
 
 
 @contextmanager

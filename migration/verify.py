@@ -13,8 +13,9 @@ from psycopg import sql
 
 from migration.canonical import canonical_value, field_of, row_digest, sql_digest, sql_field
 from migration.convert import Converted
-from migration.digest import TableDigest, bucket_of, target_digest
+from migration.digest import TableDigest, bucket_of, fetch_digest
 from migration.plan import TablePlan
+from migration.present import Present
 from migration.rows import RefusedRow, RowConverter
 from migration.source import Row, read_rows
 from migration.statements import Connection, statement
@@ -23,6 +24,8 @@ from migration.target import identifier
 #: Differences shown per table; the count of differing buckets is always complete.
 _SHOWN = 20
 _BUCKETS_SEARCHED = 64
+#: What stands for a row that a side does not have.
+_MISSING = "missing"
 
 
 @dataclass(frozen=True)
@@ -49,6 +52,7 @@ class VerifiedTable:
     """The outcome of one table; `verified` means that every value is the same."""
 
     table: TablePlan
+    #: Rows of the source that are in the target, those that were there before included.
     rows: int
     digest_source: str
     digest_target: str
@@ -68,6 +72,8 @@ def verify_table(
     quarantined: Iterable[RefusedRow],
     *,
     replayed: Sequence[ReplayedRow] = (),
+    present: Present | None = None,
+    others: TableDigest | None = None,
 ) -> VerifiedTable:
     """Compare one table.
 
@@ -78,6 +84,9 @@ def verify_table(
         source: the digest of the convertible rows of the source.
         quarantined: rows that were expelled although they convert; they are taken out.
         replayed: rows of quarantine that were loaded after all; they are put in.
+        present: inside a merge, the rows that were there before; those are left out which the
+            source has not.
+        others: after a merge, the content of the rows that were left out.
     """
     excluded = _excluded(table, quarantined)
     for digest, times in excluded.items():
@@ -85,13 +94,16 @@ def verify_table(
     fields = [field_of(column) for column in table.columns]
     for row in replayed:
         source.add(row_digest(fields, row.values))
-    target = TableDigest() if table.impossible else target_digest(connection, table)
+    digests = _digests(table, present)
+    target = TableDigest() if table.impossible else _target_digest(connection, digests)
+    if others is not None:
+        target = target.without(others)
     buckets = source.differing(target)
-    differences = (
-        _locate(connection, snapshot, table, buckets, excluded, replayed=replayed)
-        if buckets
-        else []
-    )
+    differences = []
+    if buckets:
+        unknown = frozenset(others.buckets if others else ())
+        search = _Search(digests, set(buckets[:_BUCKETS_SEARCHED]), unknown)
+        differences = _locate(connection, snapshot, table, search, excluded, replayed=replayed)
     return VerifiedTable(table, target.rows, source.summary(), target.summary(), tuple(differences))
 
 
@@ -107,6 +119,29 @@ def _excluded(table: TablePlan, quarantined: Iterable[RefusedRow]) -> Counter[by
     return found
 
 
+def _digests(table: TablePlan, present: Present | None) -> sql.Composed:
+    """A query for the digests of the rows that the source has to account for."""
+    digests = sql_digest(table.columns, identifier(table))
+    if present is None:
+        return digests
+    return statement("source_rows").format(digests=digests, places=present.places)
+
+
+def _target_digest(connection: Connection, digests: sql.Composed) -> TableDigest:
+    return fetch_digest(connection, statement("table_digest").format(digests=digests))
+
+
+@dataclass(frozen=True)
+class _Search:
+    """Where differences are looked for."""
+
+    #: The query for the digests of the target's rows.
+    digests: sql.Composed
+    buckets: set[int]
+    #: Buckets that hold rows which are not the source's, and cannot be told from new ones.
+    unknown: frozenset[int]
+
+
 @dataclass(frozen=True)
 class _Cells:
     """A row's values: canonical to compare, and as people read them."""
@@ -119,14 +154,13 @@ def _locate(
     connection: Connection,
     snapshot: Path,
     table: TablePlan,
-    buckets: list[int],
+    search: _Search,
     excluded: Counter[bytes],
     *,
     replayed: Sequence[ReplayedRow],
 ) -> list[Difference]:
     """The differing rows of the first few differing buckets, paired by their keys."""
-    chosen = set(buckets[:_BUCKETS_SEARCHED])
-    theirs = _target_rows(connection, table, chosen)
+    theirs = _target_rows(connection, table, search)
     unmatched = Counter({digest: len(rows) for digest, rows in theirs.items()}) + excluded
     missing: list[tuple[Row, _Cells]] = []
     fields = [field_of(column) for column in table.columns]
@@ -134,7 +168,7 @@ def _locate(
         _converted(snapshot, table), ((Row(r.position, (), ()), r.values) for r in replayed)
     ):
         digest = row_digest(fields, converted)
-        if bucket_of(digest) not in chosen:
+        if bucket_of(digest) not in search.buckets:
             continue
         if unmatched[digest] > 0:
             unmatched[digest] -= 1
@@ -143,7 +177,12 @@ def _locate(
             shown = tuple("NULL" if value is None else str(value) for value in converted)
             missing.append((row, _Cells(canonical, shown)))
     extra = [cells for digest, rows in theirs.items() for cells in rows[: unmatched[digest]]]
-    return _pair(table, missing, extra)[:_SHOWN]
+    found = _pair(table, missing, extra)
+    if search.unknown & search.buckets:
+        # The rows that were there before are among them: they are no difference.
+        found = [entry for entry in found if entry.source != _MISSING]
+        found = found or [Difference(table.target, "", None, "as at the merge", "changed since")]
+    return found[:_SHOWN]
 
 
 def _converted(snapshot: Path, table: TablePlan) -> Iterator[tuple[Row, list[Converted]]]:
@@ -155,7 +194,7 @@ def _converted(snapshot: Path, table: TablePlan) -> Iterator[tuple[Row, list[Con
 
 
 def _target_rows(
-    connection: Connection, table: TablePlan, buckets: set[int]
+    connection: Connection, table: TablePlan, search: _Search
 ) -> dict[bytes, list[_Cells]]:
     # Equal rows are grouped by PostgreSQL, so that one difference in a large table brings
     # only the rows of its two buckets here.
@@ -166,9 +205,9 @@ def _target_rows(
             for column in table.columns
         ),
         relation=identifier(table),
-        digests=sql_digest(table.columns, identifier(table)),
+        digests=search.digests,
         # A literal, not a parameter: with parameters a % in a column's name would be one too.
-        buckets=sql.Literal(list(buckets)),
+        buckets=sql.Literal(list(search.buckets)),
     )
     found: dict[bytes, list[_Cells]] = {}
     for digest, canonical, shown in connection.execute(query):
@@ -193,7 +232,7 @@ def _pair(
         theirs = by_key.pop(tuple(ours.canonical[n] for n in keys), None)
         label = ", ".join(ours.shown[n] for n in keys) or f"row {row.position + 1}"
         if theirs is None:
-            found.append(Difference(table.target, label, None, "a row", "missing"))
+            found.append(Difference(table.target, label, None, "a row", _MISSING))
             continue
         found += [
             Difference(table.target, label, column.target, ours.shown[n], theirs.shown[n])
@@ -202,5 +241,5 @@ def _pair(
         ]
     for cells in by_key.values() if keys else extra:
         label = ", ".join(cells.shown[n] for n in keys) or "; ".join(cells.shown)[:200]
-        found.append(Difference(table.target, label, None, "missing", "a row"))
+        found.append(Difference(table.target, label, None, _MISSING, "a row"))
     return found

@@ -20,10 +20,15 @@ class EngineName(StrEnum):
 
 @dataclass
 class LoadedTable:
-    """The outcome of one table. Invariant: source rows = `rows` + len(`refused`)."""
+    """The outcome of one table.
+
+    Invariant: source rows = `rows` + len(`refused`) + `already_there`.
+    """
 
     table: TablePlan
     rows: int = 0
+    #: Rows that the target had before, each with the same values.
+    already_there: int = 0
     #: Bytes that the table takes in the target, without indexes.
     bytes: int = 0
     refused: list[RefusedRow] = field(default_factory=list)

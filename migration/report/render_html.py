@@ -51,8 +51,16 @@ def _view(report: Mapping[str, Any]) -> dict[str, Any]:
     """What the template shows and the report does not say in so many words."""
     tables = report["tables"]
     totals = {
-        name: sum(table[name] for table in tables)
-        for name in ("rows_source", "rows_loaded", "rows_quarantined", "rows_verified", "bytes")
+        # Reports of older versions lack the newer counts.
+        name: sum(table.get(name, 0) for table in tables)
+        for name in (
+            "rows_source",
+            "rows_loaded",
+            "rows_quarantined",
+            "rows_already_there",
+            "rows_verified",
+            "bytes",
+        )
     }
     verdict = str(report["verdict"])
     seconds = report["seconds"]
@@ -61,7 +69,8 @@ def _view(report: Mapping[str, Any]) -> dict[str, Any]:
         "kind": _KINDS[verdict],
         "sentence": _sentence(report, totals),
         "totals": totals,
-        "balanced": totals["rows_source"] == totals["rows_loaded"] + totals["rows_quarantined"],
+        "balanced": totals["rows_source"]
+        == totals["rows_loaded"] + totals["rows_quarantined"] + totals["rows_already_there"],
         "known": sum(bool(table["known"]) for table in tables),
         "rate": totals["rows_loaded"] / seconds if seconds else 0,
         "source_name": Path(report["source"]["path"]).name,

@@ -1,6 +1,11 @@
 -- Take the rows that break a constraint out of their table; their digests lead back to the source.
+-- Rows that were there before the migration stay, whatever they break.
 with offending as (
-    select o.row_id from ({offenders}) as o
+    select
+        o.row_id,
+        o.beside_earlier
+    from ({offenders}) as o
+    where not ({was_there})
 ),
 
 digests as (
@@ -10,5 +15,8 @@ digests as (
 
 delete from {relation} as t
 using digests as d
+inner join offending as o on d.row_id = o.row_id
 where t.ctid = d.row_id
-returning d.digest
+returning
+    d.digest,
+    o.beside_earlier

@@ -1,5 +1,7 @@
 -- Rows whose parent is not there.
-select t.ctid as row_id
+select
+    t.ctid as row_id,
+    false as beside_earlier
 from {relation} as t
 where
     {present}

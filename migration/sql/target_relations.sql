@@ -2,4 +2,6 @@
 -- views and types share one space of names.
 select relname
 from pg_catalog.pg_class
-where relnamespace = %(schema)s::regnamespace
+where relnamespace = (
+    select n.oid from pg_catalog.pg_namespace as n where n.nspname = %(schema)s
+)

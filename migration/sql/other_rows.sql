@@ -1,0 +1,7 @@
+select
+    table_name,
+    bucket,
+    rows,
+    total
+from migration.other_rows
+where run_id = %(run_id)s
