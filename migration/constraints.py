@@ -339,6 +339,8 @@ def _index(schema: str, row: dict[str, object]) -> Rule:
         kind="i",
         create=sql.Composed([trusted(str(row["definition"]))]),
         columns=tuple(row["columns"]),  # type: ignore[arg-type]
+        keys=tuple(row["keys"]),  # type: ignore[arg-type]
+        where=str(row["condition"]) if row["condition"] else None,
     )
 
 

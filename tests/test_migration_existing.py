@@ -162,6 +162,24 @@ def test_merge_looks_at_every_unique_key(database: Server, tmp_path: Path) -> No
     assert "files_path_key" in document["quarantine"][0]["reason"]
 
 
+def test_merge_looks_at_unique_indexes_of_expressions_and_of_some_rows(
+    database: Server, tmp_path: Path
+) -> None:
+    table = "create table u (name text, active integer, n integer);"
+    first = make(tmp_path / "a.db", table + "insert into u values ('Ann', 1, 1);")
+    assert migrate(database, first).returncode == 0
+    query(database, "create unique index u_one on u (lower(name)) where active = 1")
+    second = make(
+        tmp_path / "b.db",
+        table + "insert into u values ('ANN', 1, 2), ('ann', 0, 3), ('ann', 0, 4), ('Bob', 1, 5);",
+    )
+    code, document = report(database, second, "--merge", "--quarantine")
+    assert code == 5
+    assert counts(document, "u") == (4, 3, 1, 0)
+    assert "u_one" in document["quarantine"][0]["reason"]
+    assert query(database, "select n from u order by n") == [(1,), (3,), (4,), (5,)]
+
+
 def test_merge_finds_parents_among_the_rows_that_were_there(
     database: Server, tmp_path: Path
 ) -> None:

@@ -9,7 +9,16 @@ select
         from unnest(x.indkey::int2[]) with ordinality as k (attnum, position)
         inner join pg_catalog.pg_attribute as a on x.indrelid = a.attrelid and k.attnum = a.attnum
         order by k.position
-    ), '{}') as columns
+    ), '{}') as columns,
+    -- What a unique index compares, where that is not columns of every row.
+    case
+        when x.indisunique and (x.indpred is not null or 0 = any(x.indkey::int2[])) then array(
+            select pg_get_indexdef(x.indexrelid, n, false)
+            from generate_series(1, x.indnkeyatts) as n
+            order by n
+        ) else '{}'
+    end as keys,
+    pg_get_expr(x.indpred, x.indrelid) as condition
 from pg_catalog.pg_index as x
 inner join pg_catalog.pg_class as i on x.indexrelid = i.oid
 inner join pg_catalog.pg_class as t on x.indrelid = t.oid
