@@ -5,6 +5,7 @@ key are compared as multisets. A row that differs leaves a trace in two buckets 
 the rows of such buckets are looked at one by one.
 """
 
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -28,6 +29,8 @@ class TableDigest:
     """Rows and digest sums by bucket. Sums count duplicates, and rows can be taken out again."""
 
     buckets: dict[int, tuple[int, int]] = field(default_factory=dict)
+    #: Of the source: values that policies changed, by (target column, policy).
+    repairs: Counter[tuple[str, str]] = field(default_factory=Counter)
 
     @property
     def rows(self) -> int:
@@ -78,6 +81,7 @@ def source_digest(snapshot: Path, table: TablePlan) -> TableDigest:
         converted = converter.convert(row)
         if not isinstance(converted, RefusedRow):
             result.add(row_digest(fields, converted))
+    result.repairs = converter.repairs
     return result
 
 

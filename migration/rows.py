@@ -32,19 +32,21 @@ class RowConverter:
     def __init__(self, table: TablePlan) -> None:
         self._table = table
         self.repairs: Counter[tuple[str, str]] = Counter()
+        self._changed: list[tuple[str, str]] = []
         self._columns = [
             (column, conversion_for(column, partial(self._note, column.target)), column.not_null)
             for column in table.columns
         ]
 
     def _note(self, column: str, policy: str) -> None:
-        self.repairs[column, policy] += 1
+        self._changed.append((column, policy))
 
     def convert(self, row: Row) -> list[Converted] | RefusedRow:
         """The row's values for PostgreSQL in the order of the plan's columns, or its refusal."""
         if self._table.impossible:
             return RefusedRow(self._table, row, None, self._table.impossible, "54011")
         converted: list[Converted] = []
+        self._changed.clear()
         for value, (column, conversion, not_null) in zip(row.values, self._columns, strict=True):
             if value is None:
                 if not_null:
@@ -56,6 +58,8 @@ class RowConverter:
                 converted.append(conversion(value))
             except RefusedValueError as refusal:
                 return RefusedRow(self._table, row, column.source, refusal.reason, refusal.sqlstate)
+        # Only now: the values of a row that is refused are not changed by anything.
+        self.repairs.update(self._changed)
         return converted
 
 

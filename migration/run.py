@@ -29,6 +29,7 @@ from migration.policies import NO_POLICIES, Policies
 from migration.present import Existing, Present
 from migration.profile import profile_source
 from migration.progress import RowProgress, Steps
+from migration.quarantine.export import export_refused, export_run
 from migration.report.report import Report, RunFacts
 from migration.rows import RefusedRow
 from migration.snapshot import take_snapshot
@@ -104,6 +105,7 @@ def migrate(server: Server, options: Options, steps: Steps) -> Outcome:
         if done and options.existing is not Existing.REPLACE:
             report = Report(last[0]["report"])
             report.write(snapshot.directory)
+            export_run(connection, snapshot.directory, last[0]["id"])
             return Outcome(report, snapshot.directory, already_done=True)
         with steps.step("profile"):
             target = read_target(connection, options.schema)
@@ -125,6 +127,10 @@ def migrate(server: Server, options: Options, steps: Steps) -> Outcome:
         error = _load_and_prove(connection, facts, options)
         report = Report.make(facts)
         report.write(snapshot.directory)
+        if facts.run_id is None:
+            export_refused(snapshot.directory, facts.refused)
+        else:
+            export_run(connection, snapshot.directory, facts.run_id)
         return Outcome(report, snapshot.directory, error)
 
 
@@ -254,6 +260,7 @@ def _verify(
     digests: dict[str, TableDigest],
     merged: dict[str, Present],
 ) -> list[VerifiedTable]:
+    facts.repairs = {name: digest.repairs for name, digest in digests.items()}
     by_table: dict[str, list[RefusedRow]] = {}
     for row in facts.refused:
         by_table.setdefault(row.table.target, []).append(row)
@@ -284,9 +291,9 @@ def _record(connection: Connection, facts: RunFacts, merged: dict[str, Present])
         },
     ).fetchone()
     assert row is not None
-    run_id = int(str(row[0]))
-    quarantine.keep(connection, run_id, facts.refused)
-    present.keep_others(connection, run_id, merged.values())
+    facts.run_id = int(str(row[0]))
+    quarantine.keep(connection, facts.run_id, facts.refused)
+    present.keep_others(connection, facts.run_id, merged.values())
 
 
 def _refuse_unclean(connection: Connection, server: Server, plan: Plan) -> None:

@@ -8,6 +8,7 @@ import os
 import re
 import shutil
 import subprocess
+from functools import cache
 from pathlib import Path
 
 from database.errors import UsageError
@@ -57,17 +58,7 @@ def find_program() -> Path:
             "pgloader is not installed here.",
             f"Install the package pgloader (Debian, Ubuntu, Homebrew). {_ENGINE_HINT}",
         )
-    try:
-        answer = subprocess.run(
-            [found, "--version"],
-            capture_output=True,
-            text=True,
-            check=False,
-            timeout=30,
-            stdin=subprocess.DEVNULL,
-        ).stdout
-    except (OSError, subprocess.TimeoutExpired) as error:
-        raise UsageError(f"{found} does not run: {error}.", _ENGINE_HINT) from error
+    answer = _ask_version(found)
     version = re.search(r'version "?v?(\d+)\.', answer)
     if version and version[1] != "3":
         raise UsageError(
@@ -75,6 +66,31 @@ def find_program() -> Path:
             f"Install pgloader 3.6 (Debian 12 and 13 have it). {_ENGINE_HINT}",
         )
     return Path(found)
+
+
+@cache
+def program_version() -> str:
+    """The version as pgloader calls itself.
+
+    Raises:
+        UsageError: as `find_program`.
+    """
+    version = re.search(r'version "?v?([^"\s]+)', _ask_version(str(find_program())))
+    return version[1] if version else "unknown"
+
+
+def _ask_version(program: str) -> str:
+    try:
+        return subprocess.run(
+            [program, "--version"],
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=30,
+            stdin=subprocess.DEVNULL,
+        ).stdout
+    except (OSError, subprocess.TimeoutExpired) as error:
+        raise UsageError(f"{program} does not run: {error}.", _ENGINE_HINT) from error
 
 
 def command_text(server: Server, rendering: Rendering) -> str:

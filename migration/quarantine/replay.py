@@ -122,6 +122,8 @@ class _Replayer:
         """Insert one row; None when it arrived."""
         entry = read.row(self._connection, entry_id)
         table = self._plan(entry["run_id"])[entry["table_name"]]
+        if table.impossible:
+            return Failure(entry_id, table.target, None, table.impossible, entry["sqlstate"] or "")
         stored = read.values_of(self._connection, entry_id, entry["row_values"])
         try:
             with self._connection.transaction():

@@ -31,7 +31,7 @@ def listing(
             {
                 "table": cause["table_name"],
                 "column": cause["column_name"],
-                "reason": cause["reason"],
+                "reason": cause["cause"],
                 "sqlstate": cause["sqlstate"],
                 "rows": cause["rows"],
                 "replayed": cause["replayed"],
@@ -73,7 +73,7 @@ def listed(
             _safe(cause["table_name"]),
             _safe(cause["column_name"] or "(row)"),
             cause["sqlstate"] or "",
-            _safe(cause["reason"]),
+            _safe(cause["cause"]),
         )
     console.print(grid)
     if len(causes) > _LISTED:

@@ -28,6 +28,9 @@ _SHOWN = 2000
 #: They act on the text around them, or cannot be seen.
 _INVISIBLE = ("Cc", "Cf", "Cs", "Zl", "Zp")
 _NAMED = {"\n": "\\n", "\t": "\\t", "\r": "\\r", "\\": "\\\\", "\0": "\\0"}
+#: How reasons quote values: "value", or as a number at the beginning.
+_QUOTED = re.compile(r'"[^"]*"')
+_LEADING = re.compile(r"^-?[0-9]\S* ")
 _HEX = re.compile(r"(?:[0-9a-fA-F]{2})*", re.ASCII)
 
 
@@ -122,6 +125,11 @@ def key_of(entry: RefusedRow) -> dict[str, Any]:
     names = entry.table.table.key_names
     cells = {name: encode_short(v) for name, v in zip(names, entry.row.key, strict=True)}
     return {name: cell.get("value", cell) for name, cell in cells.items()}
+
+
+def cause_of(reason: str) -> str:
+    """A reason without the value that it quotes, as `quarantined_counts.sql` has it too."""
+    return _QUOTED.sub('"…"', _LEADING.sub("… ", reason.partition(": ")[0]))
 
 
 def visible(value: Converted, longest: int = _SHOWN) -> str:

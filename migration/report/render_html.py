@@ -1,9 +1,12 @@
-"""The report as one page for people: no script, no font, no image from anywhere.
+"""The report as one page for people: no font, no image, nothing from anywhere else.
 
 Invariant: whatever stands in the database (names, values, errors) is shown as text. The template
 escapes by default, and characters that would act on the page without being seen are spelt out.
+The one script is the filter of `filter.js`; the page's policy allows it by its hash, and no other.
 """
 
+import base64
+import hashlib
 import unicodedata
 from collections.abc import Mapping, Sequence
 from datetime import datetime
@@ -11,9 +14,14 @@ from pathlib import Path
 from typing import Any
 
 from jinja2 import Environment, FileSystemLoader
+from markupsafe import Markup
 
-#: Rows that the page lists of a long section; the JSON report holds more.
+from migration.quarantine.values import cause_of
+
+#: Differences that the page lists; the JSON report holds more.
 _LISTED = 50
+#: Entries of one kind that are shown at once; the others unfold.
+_SHOWN_AT_ONCE = 12
 _CHARTED = 24
 _CHARACTERS = 400
 _MARKS = {"verified": "✓", "quarantined": "!", "salvaged": "!", "failed": "✕"}
@@ -41,8 +49,14 @@ def render(report: Mapping[str, Any]) -> str:
         "pairs": _pairs,
         "plural": _plural,
     }
+    script = (Path(__file__).parent / "filter.js").read_text(encoding="utf-8")
     page = environment.get_template("template.html.j2").render(
-        report=report, view=_view(report), listed=_LISTED
+        report=report,
+        view=_view(report),
+        listed=_LISTED,
+        at_once=_SHOWN_AT_ONCE,
+        script=Markup(script),  # noqa: S704 (our own file)
+        script_hash=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
     )
     return page.encode("utf-8", "backslashreplace").decode("utf-8")
 
@@ -77,6 +91,10 @@ def _view(report: Mapping[str, Any]) -> dict[str, Any]:
         "chart": _chart(tables),
         "uncharted": max(len(tables) - _CHARTED, 0),
         "phases": _with_shares(report["phases"], "seconds"),
+        "causes": _with_shares(report.get("quarantine_causes", ()), "rows"),
+        "refused": _with_causes(report),
+        "loses": any(entry.get("loses_rows") for entry in report["not_carried"]),
+        "left_out": _by_kind(report["not_carried"]),
     }
 
 
@@ -121,6 +139,31 @@ def _chart(tables: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
     for name in ("rows_source", "bytes", "seconds"):
         rows = _with_shares(rows, name)
     return rows
+
+
+def _with_causes(report: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """The listed rows, each with the number of its cause (from 1; 0: not known)."""
+    numbers = {
+        (cause["table"], cause["column"], cause["reason"], cause["sqlstate"]): number
+        for number, cause in enumerate(report.get("quarantine_causes", ()), 1)
+    }
+    return [
+        {
+            **row,
+            "cause": numbers.get(
+                (row["table"], row["column"], cause_of(row["reason"]), row["sqlstate"]), 0
+            ),
+        }
+        for row in report["quarantine"]
+    ]
+
+
+def _by_kind(entries: Sequence[Mapping[str, Any]]) -> list[tuple[str, list[Mapping[str, Any]]]]:
+    """What is not carried, the most frequent kind first."""
+    kinds: dict[str, list[Mapping[str, Any]]] = {}
+    for entry in entries:
+        kinds.setdefault(str(entry["kind"]), []).append(entry)
+    return sorted(kinds.items(), key=lambda kind: (-len(kind[1]), kind[0]))
 
 
 def _with_shares(rows: Sequence[Mapping[str, Any]], name: str) -> list[dict[str, Any]]:

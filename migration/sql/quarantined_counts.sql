@@ -1,8 +1,11 @@
--- Quarantined rows by cause, the most frequent first.
+-- Quarantined rows by cause, the most frequent first. A reason may quote the value: without it,
+-- equal causes are counted as one.
 select
     table_name,
     column_name,
-    reason,
+    regexp_replace(
+        regexp_replace(split_part(reason, ': ', 1), '^-?[0-9]\S* ', '… '), '"[^"]*"', '"…"', 'g'
+    ) as cause,
     sqlstate,
     count(*) as rows,
     count(replayed_at) as replayed
@@ -14,5 +17,5 @@ where
     and (%(only_sqlstate)s::text is null or sqlstate = %(only_sqlstate)s)
     and (%(only_ids)s::bigint[] is null or id = any(%(only_ids)s))
     and (%(also_replayed)s or replayed_at is null)
-group by table_name, column_name, reason, sqlstate
-order by count(*) desc, table_name asc, column_name asc, reason asc, sqlstate asc
+group by table_name, column_name, cause, sqlstate
+order by count(*) desc, table_name asc, column_name asc, cause asc, sqlstate asc
