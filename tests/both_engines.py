@@ -102,7 +102,8 @@ class Document:
     value: Any
 
 
-def _document(text: str | bytes) -> Document:
+def document(text: str | bytes) -> Document:
+    """What psycopg is told to make of a jsonb."""
     return Document(json.loads(text))
 
 
@@ -133,7 +134,7 @@ def both_engines(cluster: Server) -> Iterator[BothEngines]:
         contextlib.closing(sqlite3.connect(":memory:")) as source,
     ):
         target.execute("set role atlas_owner")
-        set_json_loads(_document, target)
+        set_json_loads(document, target)
         declared = ", ".join(f'"{name}" {kind}' for name, (kind, _) in COLUMNS.items())
         source.execute(f"create table t ({declared})")
         marks = ", ".join("?" * len(COLUMNS))

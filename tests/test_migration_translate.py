@@ -229,24 +229,8 @@ def test_a_nesting_beyond_reason_is_refused_and_a_long_chain_is_not() -> None:
 
 def test_a_column_named_as_a_keyword_is_found() -> None:
     words = [
-        "date",
-        "time",
-        "interval",
-        "timestamp",
-        "key",
-        "value",
-        "type",
-        "user",
-        "current_user",
-        "left",
-        "first",
-        "desc",
-        "asc",
-        "text",
-        "json",
-        "row",
-        "rows",
-        "offset",
+        *("date", "time", "interval", "timestamp", "key", "value", "type", "user", "current_user"),
+        *("left", "first", "desc", "asc", "text", "json", "row", "rows", "offset"),
     ]
     scope = Scope({word: (word, "bigint") for word in words})
     for word in words:

@@ -9,6 +9,7 @@ from migration.translate.errors import UntranslatableError
 from migration.translate.expression import expression
 from migration.translate.index import IndexDefinition, IndexPart, index_part, read_index
 from migration.translate.scope import RelationScope, Scope, ScopeColumn
+from migration.translate.view import ViewDefinition, view
 
 __all__ = [
     "Check",
@@ -19,9 +20,11 @@ __all__ = [
     "ScopeColumn",
     "TableDefinition",
     "UntranslatableError",
+    "ViewDefinition",
     "default",
     "expression",
     "index_part",
     "read_definition",
     "read_index",
+    "view",
 ]

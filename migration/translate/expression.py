@@ -23,7 +23,7 @@ from migration.translate.values import Value, column_value, into
 logging.getLogger("sqlglot").addHandler(logging.NullHandler())
 
 #: Words that never are a bare column name where an expression is expected.
-_RESERVED = frozenset(
+RESERVED = frozenset(
     """
     ALL AND AS BETWEEN CASE CAST COLLATE CURRENT_DATE CURRENT_TIME CURRENT_TIMESTAMP DISTINCT
     ELSE END ESCAPE EXISTS FROM GLOB IN IS ISNULL LIKE MATCH NOT NOTNULL NULL OR REGEXP SELECT
@@ -102,7 +102,7 @@ def translate_node(node: exp.Expression, translator: Translator) -> Value:
 
 def parse(text: str) -> exp.Expression:
     """sqlglot's tree of one expression."""
-    _refuse_unary_plus(tokenize(text))
+    refuse_unary_plus(tokenize(text))
     try:
         # In a SELECT, a trailing word would be an alias; here it is an error.
         tree = sqlglot.parse_one(f"SELECT ({text}\n)", read="sqlite")
@@ -127,7 +127,7 @@ def quote_columns(text: str, scope: Scope) -> str:
     pieces, end = [], 0
     for position, token in enumerate(tokens):
         called = position + 1 < len(tokens) and tokens[position + 1].is_sign("(")
-        bare = token.kind is TokenKind.WORD and token.text.upper() not in _RESERVED
+        bare = token.kind is TokenKind.WORD and token.text.upper() not in RESERVED
         if bare and not called and fold(token.text) in scope.columns:
             typed = position > 0 and tokens[position - 1].is_word("AS")
             collation = position > 0 and tokens[position - 1].is_word("COLLATE")
@@ -137,13 +137,13 @@ def quote_columns(text: str, scope: Scope) -> str:
     return "".join([*pieces, text[end:]])
 
 
-def _refuse_unary_plus(tokens: list[Token]) -> None:
-    """`+column` takes the column's affinity away, and sqlglot does not tell of it."""
+def refuse_unary_plus(tokens: list[Token]) -> None:
+    """Raise for it: `+column` takes the column's affinity away, and sqlglot does not tell of it."""
     for before, sign, after in zip([None, *tokens], tokens, [*tokens[1:], None], strict=False):
         if not sign.is_sign("+") or after is None or after.kind is TokenKind.NUMBER:
             continue
         operand = before is not None and (
-            before.kind is not TokenKind.SIGN and not before.is_word(*_RESERVED - {"END", "NULL"})
+            before.kind is not TokenKind.SIGN and not before.is_word(*RESERVED - {"END", "NULL"})
         )
         if not operand and not (before is not None and before.is_sign(")")):
             raise UntranslatableError("a unary plus, which drops the affinity of its operand")
