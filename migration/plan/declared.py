@@ -48,7 +48,7 @@ def checks(
     for check in definition.checks:
         name = unique_name(check.name or f"{target}_check", {plan.name for plan in plans})
         try:
-            translated = expression(check.expression, scope)
+            translated = expression(check.expression, scope, "boolean")
         except UntranslatableError as error:
             what = f"{table.name}.{check.name}" if check.name else table.name
             draft.leave_out("check", what, f"({check.expression}): {error}")
@@ -96,7 +96,7 @@ def _generated(
 ) -> str | None:
     text = generated.get(column.source.lower(), "")
     try:
-        return expression(text, scope)
+        return expression(text, scope, column.pg_type)
     except UntranslatableError as error:
         name = f"{table.name}.{column.source}"
         why = f"its values arrive as plain values; ({text}) is not computed any more: {error}"

@@ -97,7 +97,7 @@ def indexes(table: Table, scope: Scope, draft: Draft, *, keyed: bool) -> tuple[I
                 for number, name in enumerate(index.columns)
             )
             where = definition.where if definition else None
-            condition = expression(where, scope) if where else None
+            condition = expression(where, scope, "boolean") if where else None
         except UntranslatableError as error:
             draft.leave_out("index", index.name, f"on {table.name}: {error}")
             continue
