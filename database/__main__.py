@@ -73,7 +73,7 @@ def psql(
 def apply(directory: Directory = None) -> None:
     """Bring the configured server's database to the state of sql/; changes nothing when it is."""
     server = Server.from_instance(directory) if directory else Server.discover()
-    apply_schema(server)
+    apply_schema(server, admin=server.administrator)
     out.print(f"{server} is as sql/ says")
 
 

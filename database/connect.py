@@ -72,9 +72,12 @@ def _target_error(server: Server, role: str, error: psycopg.OperationalError) ->
     sqlstate = error.sqlstate or _sqlstate_of(text)
     advice = _CAUSES.get(sqlstate or "")
     if advice is None:
+        text = next((line for line in str(error).splitlines() if _certificate_advice(line)), text)
         return TargetError(
-            f"Cannot reach PostgreSQL at {server}: {text}",
-            "Check that it is running and that POSTGRES_HOST and POSTGRES_PORT are right.",
+            f"Cannot reach PostgreSQL at {server}: {text.strip()}",
+            _certificate_advice(text)
+            or "Check that it is running and that POSTGRES_HOST and POSTGRES_PORT "
+            "(or DATABASE_URL) are right.",
         )
     return TargetError(
         f"PostgreSQL at {server} refuses {role}: {text}",
@@ -84,6 +87,24 @@ def _target_error(server: Server, role: str, error: psycopg.OperationalError) ->
             variable=f"{role.upper()}_PASSWORD_FILE",
         ),
     )
+
+
+#: What libpq says of TLS → what a person must do.
+_CERTIFICATES = {
+    "certificate verify failed": "POSTGRES_SSLROOTCERT (sslrootcert in DATABASE_URL) must name the "
+    "certificate of the authority that signed the server's.",
+    "does not match host name": "Connect by a host name that the server's certificate holds, or "
+    "have one issued for this name.",
+    "root certificate file": "Name the authority's certificate by POSTGRES_SSLROOTCERT "
+    "(sslrootcert in DATABASE_URL).",
+    "server does not support SSL": "Switch TLS on at the server (ssl = on): the sslmode needs it.",
+    "invalid sslmode value": "POSTGRES_SSLMODE (sslmode in DATABASE_URL) is one of disable, allow, "
+    "prefer, require, verify-ca and verify-full.",
+}
+
+
+def _certificate_advice(text: str) -> str | None:
+    return next((advice for part, advice in _CERTIFICATES.items() if part in text), None)
 
 
 def _sqlstate_of(text: str) -> str | None:

@@ -1,16 +1,18 @@
 """Which PostgreSQL is meant, and where its passwords are.
 
 Settings come from the environment or `.env`, under the names of the official image
-(`POSTGRES_HOST`, `POSTGRES_DB`, …). Without `POSTGRES_HOST` the embedded server is meant.
+(`POSTGRES_HOST`, `POSTGRES_DB`, …), or as one `DATABASE_URL`, which goes before them. Without
+any of them the embedded server is meant.
 """
 
 import json
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
 from pydantic import BaseModel, ConfigDict, Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from database.address import parse_address
 from database.errors import TargetError
 from database.secrets import read_secret
 
@@ -25,6 +27,9 @@ class Environment(BaseSettings):
 
     model_config = SettingsConfigDict(env_file=".env", extra="ignore")
 
+    database_url: str | None = Field(
+        default=None, description="The address as one URL, without a password."
+    )
     postgres_host: str | None = Field(
         default=None, description="Host; unset means the embedded server."
     )
@@ -46,6 +51,8 @@ class Server(BaseModel):
     database: str = DATABASE_NAME
     sslmode: str = "prefer"
     sslrootcert: Path | None = None
+    #: The login that applies sql/.
+    administrator: str = "postgres"
     secrets_dir: Path
 
     @classmethod
@@ -54,17 +61,21 @@ class Server(BaseModel):
 
         Raises:
             TargetError: no server is named and none is running.
+            UsageError: DATABASE_URL is wrong.
         """
         environment = Environment()
-        if environment.postgres_host:
-            return cls(
-                host=environment.postgres_host,
-                port=environment.postgres_port,
-                database=environment.postgres_db,
-                sslmode=environment.postgres_sslmode,
-                sslrootcert=environment.postgres_sslrootcert,
-                secrets_dir=environment.secrets_dir,
-            )
+        if environment.database_url or environment.postgres_host:
+            fields: dict[str, Any] = {
+                "host": environment.postgres_host,
+                "port": environment.postgres_port,
+                "database": environment.postgres_db,
+                "sslmode": environment.postgres_sslmode,
+                "sslrootcert": environment.postgres_sslrootcert,
+                "secrets_dir": environment.secrets_dir,
+            }
+            if environment.database_url:
+                fields |= parse_address(environment.database_url)
+            return cls(**fields)
         # Imported late: the embedded server itself needs this module.
         from database.embedded.server import default_directory  # noqa: PLC0415
 
@@ -84,7 +95,7 @@ class Server(BaseModel):
         except FileNotFoundError:
             raise TargetError(
                 "No PostgreSQL is configured, and no embedded server is running.",
-                "Start one with 'python -m database start', or set POSTGRES_HOST.",
+                "Start one with 'python -m database start', or set DATABASE_URL or POSTGRES_HOST.",
             ) from None
         except OSError as error:
             raise TargetError(
