@@ -28,6 +28,8 @@ from migration.target import identifier
 #: SQLSTATE classes of what PostgreSQL cannot have: an expression that it does not accept or
 #: cannot compute, a key that is too long for an index, types that cannot be compared.
 _IMPOSSIBLE = ("0A", "22", "42", "54")
+#: A foreign key that most rows break, and not only a few, says nothing about the rows.
+_MANY_ORPHANS = 100
 _KINDS = {"f": "foreign key", "p": "primary key", "u": "unique key", "c": "check"}
 #: A table of the plan, and the rows that were in it before.
 _Loaded = tuple[TablePlan, Present | None]
@@ -147,7 +149,9 @@ def _create_foreign_keys(
             return refused
         raise psycopg.Rollback(attempt)
     possible = [
-        rule for rule, made in zip(rules, results, strict=True) if made is not Made.IMPOSSIBLE
+        rule
+        for rule, made in zip(rules, results, strict=True)
+        if made is not Made.IMPOSSIBLE and not _is_no_key(connection, rule, made, left_out)
     ]
     while True:
         expelled = [
@@ -170,6 +174,27 @@ def _create_foreign_keys(
 
 def _is_loaded(rule: Rule, tables: Mapping[str, _Loaded]) -> bool:
     return rule.table in tables and tables[rule.table][0].schema_name == rule.schema
+
+
+def _is_no_key(connection: Connection, rule: Rule, made: "Made", left_out: list[LeftOut]) -> bool:
+    """Whether a created table's foreign key is a slip of its author, which nobody ever checked."""
+    if made is not Made.BROKEN or not rule.created or rule.keeps_orphans:
+        return False
+    columns = [sql.Identifier("t", name) for name in rule.columns]
+    row = connection.execute(
+        statement("count_orphans").format(
+            orphans=_offenders(rule),
+            relation=sql.Identifier(rule.schema, rule.table),
+            present=_all(sql.SQL("{} is not null"), columns),
+        )
+    ).fetchone()
+    assert row is not None
+    orphans, children = int(str(row[0])), int(str(row[1]))
+    if orphans < _MANY_ORPHANS or 2 * orphans < children:
+        return False
+    why = f"{orphans} of its {children} rows have no parent: that is no key, so all rows are kept"
+    left_out.append(LeftOut(kind="foreign key", name=f"{rule.table}.{rule.name}", why=why))
+    return True
 
 
 class Made(Enum):

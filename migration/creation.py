@@ -1,6 +1,6 @@
 """Making what the target lacks: bare tables before the load; after it, what their rows allow.
 
-Translated defaults, expressions and views are tried one by one in savepoints: what PostgreSQL
+Translated defaults and expressions are tried one by one in savepoints: what PostgreSQL
 does not accept, or computes differently, is said and left out.
 """
 
@@ -80,10 +80,10 @@ def _generate(connection: Connection, table: TablePlan, left_out: list[LeftOut])
         with connection.transaction():
             _make_again(connection, table, generated)
     except psycopg.Error as error:
-        if not _is_refusal(error):
+        if not is_refusal(error):
             raise
         for name in generated:
-            why = f"its values arrive as plain values: {_first_line(error)}"
+            why = f"its values arrive as plain values: {first_line(error)}"
             left_out.append(
                 LeftOut(kind="generated column", name=f"{table.table.name}.{name}", why=why)
             )
@@ -97,9 +97,9 @@ def _why_not_generated(connection: Connection, table: TablePlan, column: ColumnP
         with connection.transaction():
             row = connection.execute(query).fetchone()
     except psycopg.Error as error:
-        if not _is_refusal(error):
+        if not is_refusal(error):
             raise
-        return _first_line(error)
+        return first_line(error)
     return f"PostgreSQL computes {row[0]} of them differently" if row and row[0] else ""
 
 
@@ -144,10 +144,10 @@ def _set_default(
                 )
             )
     except psycopg.Error as error:
-        if not _is_refusal(error):
+        if not is_refusal(error):
             raise
         name = f"{table.table.name}.{column.source}"
-        left_out.append(LeftOut(kind="default", name=name, why=_first_line(error)))
+        left_out.append(LeftOut(kind="default", name=name, why=first_line(error)))
 
 
 def _create_table(connection: Connection, table: TablePlan, generated: Iterable[str]) -> None:
@@ -173,10 +173,11 @@ def _is_identity(table: TablePlan, column: ColumnPlan) -> bool:
     return column.source == alias and column.pg_type == "bigint" and column.not_null
 
 
-def _is_refusal(error: psycopg.Error) -> bool:
+def is_refusal(error: psycopg.Error) -> bool:
     """PostgreSQL does not accept this SQL, or cannot compute it: not a fault of the server."""
     return (error.sqlstate or "").startswith(("0A", "22", "42", "54"))
 
 
-def _first_line(error: psycopg.Error) -> str:
+def first_line(error: psycopg.Error) -> str:
+    """What PostgreSQL said, in one line."""
     return f"{str(error).splitlines()[0]} ({error.sqlstate})"

@@ -96,6 +96,7 @@ def _foreign_key(table: TablePlan, key: ForeignKeyPlan) -> Rule:
         columns=key.columns,
         parent=key.parent,
         parent_columns=key.references,
+        created=True,
         keeps_orphans=table.orphans is Orphans.KEEP,
     )
 

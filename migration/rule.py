@@ -25,5 +25,7 @@ class Rule:
     #: What a unique index compares, where it is more than columns, and its condition.
     keys: tuple[str, ...] = ()
     where: str | None = None
+    #: Of a table that the migration creates: it is the source's idea, not sql/'s.
+    created: bool = False
     #: A foreign key that gives way to its orphans.
     keeps_orphans: bool = False

@@ -46,6 +46,7 @@ from migration.target import (
     target_drift,
 )
 from migration.verify import VerifiedTable, verify_table
+from migration.views import create_views
 
 #: Bytes of a source that is hashed sooner than a process for it is started.
 _SMALL_SOURCE = 4_000_000
@@ -208,6 +209,9 @@ def _load(
         facts.left_out += left_out
         facts.left_out += reset_identities(connection, plan, merged)
     facts.refused = [row for table in facts.loaded for row in table.refused] + expelled
+    with facts.steps.step("views"):
+        compare = not facts.refused and not merged
+        facts.left_out += create_views(connection, path, plan, compare=compare)
     return merged
 
 

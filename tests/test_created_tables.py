@@ -138,6 +138,15 @@ def test_orphans_are_quarantined_or_kept_by_policy(database: Server, tmp_path: P
     assert query(database, "select count(*) from t") == [(2,)]
 
 
+def test_foreign_key_that_most_rows_break_is_no_key(database: Server, tmp_path: Path) -> None:
+    script = """create table p (id integer primary key); create table t (p int references p);
+        insert into p values (1), (2); insert into t values (1), (2);
+        with recursive n(i) as (select 100 union all select i + 1 from n where i < 300)
+        insert into t select i from n;"""
+    assert ("foreign key", "t.t_p_fkey") in left_out(migrated(database, tmp_path, script))
+    assert query(database, "select count(*) from t") == [(203,)]
+
+
 def test_foreign_key_joins_columns_of_one_type(database: Server, tmp_path: Path) -> None:
     script = """create table p (code text primary key); create table t (p references p, q int,
             parent datetime references p);
@@ -180,3 +189,23 @@ def test_table_of_another_shape_is_not_poured_into_ours(database: Server, tmp_pa
         ("sessions_2_pkey",),
     ]
     assert document["verdict"] == "verified"
+
+
+def test_views_arrive_with_what_they_show(database: Server, tmp_path: Path) -> None:
+    script = """create table t (id integer primary key, "Group" text, n int,
+            at datetime);
+        create view totals as select "group", count(*) as number, sum(n) total from t
+            group by "Group" order by 1;
+        create view z_first as select * from a_second where number > 1;
+        create view a_second as select t."Group" as g, number from t join totals using ("Group");
+        create view names as select group_concat("Group", ', ') from t;
+        create view odd as select typeof(n), load_extension('x') from t;
+        create view broken as select * from nowhere;
+        insert into t values (1, 'a', 5, '2026-02-01 10:00:00'), (2, 'a', 7, null);"""
+    document = migrated(database, tmp_path, script)
+    assert left_out(document) == [("view", "broken"), ("view", "odd")]
+    assert query(database, "select * from totals", role="atlas") == [("a", 2, 12)]
+    assert query(database, "select count(*) from z_first") == [(2,)]
+    assert query(
+        database, "select reloptions from pg_class where relname = 'totals'", role="mcp_read"
+    ) == [(["security_invoker=true"],)]

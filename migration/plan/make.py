@@ -11,6 +11,7 @@ from migration.plan.joined import joined_facts
 from migration.plan.known import known_table
 from migration.plan.model import PUBLIC, Plan
 from migration.plan.names import Names
+from migration.plan.views import views
 from migration.policies import Policies
 from migration.profile import Profile
 from migration.schema import LeftOut
@@ -57,8 +58,6 @@ def make_plan(
         facts=joined_facts(carried),
         not_carried=not_carried,
     )
-    for view in profile.views:
-        draft.leave_out("view", view.name, "views are not translated yet")
     tables = []
     for entry in carried:
         name = draft.names.tables[entry.table.name]
@@ -66,10 +65,12 @@ def make_plan(
             tables.append(known_table(entry, name, target[name], backfills, draft))
         else:
             tables.append(created_table(entry, draft))
+    translated = views(tables, draft, schema)
     return Plan(
         tables=tuple(table.model_copy(update={"schema_name": schema}) for table in tables),
         not_carried=tuple(not_carried),
         problems=tuple(draft.problems),
+        views=translated,
         expected=expectations(profile, tables),
         schema_name=schema,
     )

@@ -78,7 +78,7 @@ class ViewPlan(BaseModel):
 
     source: str
     target: str
-    columns: tuple[str, ...] | None
+    columns: tuple[str, ...]
     select: str
 
 
