@@ -12,6 +12,7 @@ from database.errors import UsageError, VerificationError
 from database.settings import Server
 from migration import show
 from migration.backfill import backfills
+from migration.estimate import estimate
 from migration.load import EngineName
 from migration.plan import PUBLIC, make_plan
 from migration.policies import (
@@ -31,6 +32,7 @@ from migration.quarantine.verbs import app as quarantine_app
 from migration.reverify import verify_last_run
 from migration.run import Options, migrate
 from migration.settings import MigrationSettings
+from migration.show_plan import show_plan
 from migration.snapshot import Snapshot, take_snapshot
 from migration.source import check_source, find_source
 from migration.statements import fetch
@@ -139,12 +141,13 @@ def plan(
             taken=relations_in_target(connection, schema),
         )
         drift = target_drift(connection, decided)
+        foreseen = estimate(connection, snapshot.path, decided)
     problems = (*decided.problems, *(f"not as sql/ describes it: {entry}" for entry in drift))
-    decided = decided.model_copy(update={"problems": problems})
+    decided = decided.model_copy(update={"problems": problems, "estimate": foreseen})
     if as_json:
         out.print_json(decided.model_dump_json())
     else:
-        show.plan(out, decided)
+        show_plan(out, decided)
 
 
 @app.command()

@@ -182,7 +182,9 @@ def _explaining(connection: sqlite3.Connection) -> dict[str, str]:
         "form_with_blank": _form(f"{_DATE} {_TIME}*", "not glob '*[-+Z]*'"),
         "form_with_t": _form(f"{_DATE}T{_TIME}*", "not glob '*[-+Z]*'"),
         "form_with_offset": _form(f"{_DATE}[ T]{_TIME}*", "glob '*[-+Z]*'"),
-        "form_date_only": _count(f"{_TEXT} and {{column}} glob '{_DATE}'"),
+        "form_date_only": _count(
+            f"{_TEXT} and {{column}} glob '{_DATE}' and {{column}} not glob '0000-*'"
+        ),
         "form_time_only": _count(f"{_TEXT} and {{column}} glob '{_TIME}*'"),
         "form_zero": _count(f"{_TEXT} and {{column}} glob '0000-00-00*'"),
         "form_empty": _count(f"{_TEXT} and {{column}} = ''"),

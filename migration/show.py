@@ -7,7 +7,6 @@ from rich.markup import escape
 from rich.table import Table as Grid
 
 from migration.facts import ColumnProfile
-from migration.plan import Plan
 from migration.profile import Profile, TableProfile
 from migration.report.report import Report
 from migration.run import Outcome
@@ -81,26 +80,6 @@ def _key_remarks(entry: TableProfile) -> Iterator[str]:
     if entry.duplicate_keys:
         yield f"{entry.duplicate_keys} rows with a key that another row has"
     yield from (f"{rows} orphans: {key}" for key, rows in entry.orphans.items())
-
-
-def plan(console: Console, decided: Plan) -> None:
-    """What becomes of every column, and what is not carried."""
-    grid = _grid("source", "target", "type", "rows", "why")
-    for table in decided.tables:
-        for column in table.columns:
-            grid.add_row(
-                escape(f"{table.table.name}.{column.source}"),
-                escape(f"{table.target}.{column.target}"),
-                column.pg_type,
-                str(table.rows),
-                escape(column.why),
-            )
-    console.print(grid)
-    for entry in decided.not_carried:
-        line = f"not carried: {entry.kind} {entry.name}: {entry.why}"
-        console.print(f"[yellow]{escape(line)}[/]")
-    for problem in decided.problems:
-        console.print(f"[red]problem: {escape(problem)}[/]")
 
 
 def outcome(console: Console, result: Outcome) -> None:

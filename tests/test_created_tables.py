@@ -1,12 +1,13 @@
 """Tables that sql/ does not know arrive with what they declare, as far as PostgreSQL has it."""
 
+import json
 from pathlib import Path
 
 import psycopg
 import pytest
 
 from database.settings import Server
-from tests.programs import query
+from tests.programs import query, run_module
 from tests.test_migration_run import make, report
 
 INDEXES = "select indexdef from pg_indexes where tablename = 't' order by 1"
@@ -209,3 +210,72 @@ def test_views_arrive_with_what_they_show(database: Server, tmp_path: Path) -> N
     assert query(
         database, "select reloptions from pg_class where relname = 'totals'", role="mcp_read"
     ) == [(["security_invoker=true"],)]
+
+
+def test_plan_says_what_becomes_of_everything(database: Server, tmp_path: Path) -> None:
+    source = make(
+        tmp_path / "source.db",
+        """create table p (id integer primary key);
+           create table t (a int default 7 check (a > 0), b text collate nocase, p int references p,
+               c int as (a * 2), d datetime, e text check (e glob b));
+           create index by_b on t (b) where a > 1; create view v as select a from t;
+           create trigger g after insert on t begin select 1; end;
+           insert into t (a, b, p) values (1, 'x', 5), (2, cast(x'61ff' as text), null);
+           create table logs (id integer primary key, session_id text, timestamp datetime,
+               level text, source text, message text, metadata_blob json);
+           insert into logs values (1, null, 1769940000, 'INFO', 's', 'a' || char(0), '{');""",
+    )
+    work = {"MIGRATION_DIR": tmp_path / "work"}
+    result = run_module("migration", "plan", source, server=database, COLUMNS=400, **work)
+    assert result.returncode == 0, result.stderr
+    text = " ".join(result.stdout.split())
+    for said in (
+        "default 7",
+        'generated as ("a" * 2)',
+        'by_b ((lower("b" COLLATE "C"))) where "a" > 1',
+        't_check ("a" > 0)',
+        "(p) → p (id)",
+        'SELECT "t"."a" AS "a" FROM "public"."t" AS "t"',
+        "not carried: trigger g",
+        "not carried: check t: (e glob b)",
+        "expected: t: 1 value: no parent for p → p: quarantined (23503)",
+        "expected: t.b: 1 value: text that is not UTF-8: quarantined",
+        "expected: logs.timestamp: 1 value: a number in a column of times: quarantined (22007);"
+        " 1 of them look like the policy epoch = 's'",
+        "expected: logs.message: 1 value: a NUL character in text: quarantined",
+        "expected: logs.metadata_blob: 1 value: text that is no JSON: quarantined",
+        "estimate: about",
+    ):
+        assert said in text, said
+    machine = run_module("migration", "plan", source, "--json", server=database, **work)
+    assert json.loads(machine.stdout)["estimate"]["seconds"] >= 0
+    assert query(database, "select to_regclass('t')") == [(None,)], "a plan changes nothing"
+
+
+def test_profile_says_what_the_values_are(tmp_path: Path) -> None:
+    source = make(
+        tmp_path / "source.db",
+        """create table p (id integer primary key);
+           create table t (k text primary key, u text, d datetime, j text, n, p int references p);
+           insert into t values ('a', '0B0E7A526F0E4A6E9D392F6A3A3F0A11', '2026-02-01T10:00:00Z',
+                   '{}', 1, 9),
+               (null, '0b0e7a52-6f0e-4a6e-9d39-2f6a3a3f0a11', '0000-00-00', '[', 1.5, null),
+               ('b', cast(x'ff' as text), '2026-02-01', '1', 'x' || char(0), null),
+               ('c', '', 1769940000123, null, x'00', null), ('d', null, 2460000.5, null, 2, null);
+        """,
+    )
+    work = {"MIGRATION_DIR": tmp_path / "work"}
+    result = run_module("migration", "profile", source, "--json", **work)
+    assert result.returncode == 0, result.stderr
+    table = next(t for t in json.loads(result.stdout)["tables"] if t["table"]["name"] == "t")
+    facts = table["columns"]
+    assert (table["null_keys"], table["duplicate_keys"], table["orphans"]) == (1, 0, {"p → p": 1})
+    assert (facts["u"]["uuids"], facts["u"]["uuids_other"], facts["u"]["bad_utf8"]) == (1, 1, 1)
+    assert facts["j"]["json_valid"] == 2
+    assert (facts["n"]["integers"], facts["n"]["reals"], facts["n"]["blobs"]) == (2, 1, 1)
+    assert (facts["n"]["smallest"], facts["n"]["largest"], facts["n"]["with_nul"]) == (1, 2, 1)
+    forms = {name: count for name, count in facts["d"]["date_forms"].items() if count}
+    assert forms == {"with_offset": 1, "zero": 1, "date_only": 1, "epoch_ms": 1, "julian": 1}
+    shown = run_module("migration", "profile", source, COLUMNS=400, **work).stdout
+    for said in ("1 rows with NULL in the primary key", "1 orphans: p → p", "1 not UTF-8"):
+        assert said in shown, said

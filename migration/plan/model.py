@@ -93,6 +93,30 @@ class Expectation(BaseModel):
     what: str
 
 
+class Estimate(BaseModel):
+    """What a run of the copy engine is expected to take; `work_bytes` is for the snapshot."""
+
+    model_config = ConfigDict(frozen=True)
+
+    seconds: float
+    target_bytes: int
+    work_bytes: int
+
+    def __str__(self) -> str:
+        return (
+            f"about {self.seconds:.1f} s with the copy engine, {_size(self.target_bytes)} in "
+            f"PostgreSQL and {_size(self.work_bytes)} for the snapshot"
+        )
+
+
+def _size(count: int) -> str:
+    amount, units = float(count), ["bytes", "kB", "MB", "GB"]
+    while amount >= 1000 and len(units) > 1:
+        amount /= 1000
+        units.pop(0)
+    return f"{amount:.3g} {units[0]}"
+
+
 class TablePlan(BaseModel):
     """Where a table's rows go. Keys and indexes are given for tables that are created alone."""
 
@@ -129,6 +153,7 @@ class Plan(BaseModel):
     views: tuple[ViewPlan, ...] = ()
     #: What the profile foresees; only known where everything was profiled.
     expected: tuple[Expectation, ...] = ()
+    estimate: Estimate | None = None
     #: The schema of the target that everything goes into.
     schema_name: str = PUBLIC
 

@@ -1,0 +1,127 @@
+"""What a run will take, from a short probe: some rows of each large table go all the way.
+
+The probe works in a transaction that is rolled back: rows are copied, indexed and hashed on both
+sides, and what that took is scaled to all rows.
+"""
+
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import psycopg
+from psycopg import sql
+
+from migration.canonical import field_of, row_digest
+from migration.convert import Converted
+from migration.creation import create_missing
+from migration.digest import target_digest
+from migration.plan import Estimate, Plan, TablePlan
+from migration.rows import RefusedRow, RowConverter
+from migration.source import read_rows
+from migration.statements import Connection, fetch
+from migration.target import identifier, make_schema
+
+#: The largest tables are probed: so many, each for so long.
+_TABLES = 5
+_SECONDS = 0.5
+_NAME = "probe_of_a_migration_that_is_rolled_back"
+
+
+@dataclass(frozen=True)
+class _Sample:
+    """What some rows of a table took."""
+
+    rows: int
+    seconds: float
+    bytes: int
+
+
+def estimate(connection: Connection, snapshot: Path, plan: Plan) -> Estimate | None:
+    """Seconds and bytes, for the copy engine; None where there are no rows to go by."""
+    probed = seconds = size = 0.0
+    with connection.transaction(force_rollback=True):
+        make_schema(connection, plan.schema_name)
+        for table in sorted(plan.loadable, key=lambda table: -table.rows)[:_TABLES]:
+            sample = _probe(connection, snapshot, plan, table)
+            if sample is not None:
+                probed += table.rows
+                seconds += table.rows * sample.seconds / sample.rows
+                size += table.rows * sample.bytes / sample.rows
+    if not probed:
+        return None
+    share = plan.rows / probed
+    return Estimate(
+        seconds=round(seconds * share, 1),
+        target_bytes=int(size * share),
+        work_bytes=snapshot.stat().st_size,
+    )
+
+
+def _probe(connection: Connection, snapshot: Path, plan: Plan, table: TablePlan) -> _Sample | None:
+    """Load, index and hash some rows; None where there is none that PostgreSQL takes."""
+    probe = table.model_copy(update={"target": _NAME})
+    started = time.monotonic()
+    try:
+        with connection.transaction(force_rollback=True):
+            _make_table(connection, plan, table, probe)
+            rows = _copy(connection, snapshot, probe)
+            if not rows:
+                return None
+            for number, column in enumerate(probe.columns[: _indexes(connection, plan, table)]):
+                connection.execute(
+                    sql.SQL("create index {} on {} (md5({}::text))").format(
+                        sql.Identifier(f"{_NAME}_{number}"),
+                        identifier(probe),
+                        sql.Identifier(column.target),
+                    )
+                )
+            target_digest(connection, probe)
+            row = connection.execute(
+                "select pg_total_relation_size(%s::regclass)",
+                [identifier(probe).as_string(connection)],
+            ).fetchone()
+            size = int(str(row[0])) if row else 0
+    except psycopg.Error:
+        # A row in the sample is one that the run will find and name.
+        return None
+    return _Sample(rows, time.monotonic() - started, size)
+
+
+def _make_table(connection: Connection, plan: Plan, table: TablePlan, probe: TablePlan) -> None:
+    if table.known:
+        like = sql.SQL("create table {} (like {})").format(identifier(probe), identifier(table))
+        connection.execute(like)
+    create_missing(connection, plan.model_copy(update={"tables": (probe,)}))
+
+
+def _indexes(connection: Connection, plan: Plan, table: TablePlan) -> int:
+    if not table.known:
+        return len(table.indexes) + bool(table.primary_key)
+    scope = {"schema": plan.schema_name, "tables": [table.target]}
+    keys = [row for row in fetch(connection, "constraints", **scope) if row["kind"] in "pu"]
+    return len(keys) + len(fetch(connection, "indexes", **scope))
+
+
+def _copy(connection: Connection, snapshot: Path, table: TablePlan) -> int:
+    names = sql.SQL(", ").join(sql.Identifier(column.target) for column in table.columns)
+    command = sql.SQL("copy {} ({}) from stdin").format(identifier(table), names)
+    with connection.cursor() as cursor:
+        with cursor.copy(command) as copy:
+            for values in _for_a_while(snapshot, table):
+                copy.write_row(values)
+        return cursor.rowcount
+
+
+def _for_a_while(snapshot: Path, table: TablePlan) -> Iterator[list[Converted]]:
+    """The first rows, converted and hashed as a run does it."""
+    convert = RowConverter(table).convert
+    fields = [field_of(column) for column in table.columns]
+    end = time.monotonic() + _SECONDS
+    for row in read_rows(snapshot, table.table):
+        converted = convert(row)
+        if not isinstance(converted, RefusedRow):
+            row_digest(fields, converted)
+            yield converted
+        if time.monotonic() > end:
+            return
