@@ -183,7 +183,7 @@ def _is_no_key(connection: Connection, rule: Rule, made: "Made", left_out: list[
     columns = [sql.Identifier("t", name) for name in rule.columns]
     row = connection.execute(
         statement("count_orphans").format(
-            orphans=_offenders(rule),
+            orphans=_offenders(rule, None),
             relation=sql.Identifier(rule.schema, rule.table),
             present=_all(sql.SQL("{} is not null"), columns),
         )

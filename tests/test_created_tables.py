@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import psycopg
 import pytest
@@ -225,7 +226,7 @@ def test_plan_says_what_becomes_of_everything(database: Server, tmp_path: Path) 
                level text, source text, message text, metadata_blob json);
            insert into logs values (1, null, 1769940000, 'INFO', 's', 'a' || char(0), '{');""",
     )
-    work = {"MIGRATION_DIR": tmp_path / "work"}
+    work: dict[str, Any] = {"MIGRATION_DIR": tmp_path / "work"}
     result = run_module("migration", "plan", source, server=database, COLUMNS=400, **work)
     assert result.returncode == 0, result.stderr
     text = " ".join(result.stdout.split())
@@ -264,7 +265,7 @@ def test_profile_says_what_the_values_are(tmp_path: Path) -> None:
                ('c', '', 1769940000123, null, x'00', null), ('d', null, 2460000.5, null, 2, null);
         """,
     )
-    work = {"MIGRATION_DIR": tmp_path / "work"}
+    work: dict[str, Any] = {"MIGRATION_DIR": tmp_path / "work"}
     result = run_module("migration", "profile", source, "--json", **work)
     assert result.returncode == 0, result.stderr
     table = next(t for t in json.loads(result.stdout)["tables"] if t["table"]["name"] == "t")

@@ -65,7 +65,7 @@ def make_plan(
             tables.append(known_table(entry, name, target[name], backfills, draft))
         else:
             tables.append(created_table(entry, draft))
-    translated = views(tables, draft, schema)
+    translated = views([plan for plan in tables if not plan.impossible], draft, schema)
     return Plan(
         tables=tuple(table.model_copy(update={"schema_name": schema}) for table in tables),
         not_carried=tuple(not_carried),
