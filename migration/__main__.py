@@ -15,16 +15,8 @@ from migration.backfill import backfills
 from migration.estimate import estimate
 from migration.load import EngineName
 from migration.plan import PUBLIC, make_plan
-from migration.policies import (
-    BadText,
-    Booleans,
-    Epoch,
-    InvalidJson,
-    NulText,
-    Orphans,
-    OverLong,
-    Policies,
-)
+from migration.policies import Policies
+from migration.policy_options import takes_policies
 from migration.present import Existing
 from migration.profile import profile_source
 from migration.progress import Steps
@@ -60,24 +52,6 @@ LastSchema = Annotated[
     str | None,
     typer.Option("--schema", help="The last run into this schema (default: into any)."),
 ]
-PolicyFile = Annotated[
-    Path | None, typer.Option("--policies", help="TOML file of policies per table and column.")
-]
-OrphansFlag = Annotated[Orphans | None, typer.Option("--orphans", help="Rows without a parent.")]
-NulFlag = Annotated[NulText | None, typer.Option("--nul", help="NUL characters in text.")]
-BadTextFlag = Annotated[BadText | None, typer.Option("--bad-utf8", help="Text that is not UTF-8.")]
-OverLongFlag = Annotated[
-    OverLong | None, typer.Option("--over-long", help="Text longer than the column.")
-]
-EpochFlag = Annotated[
-    Epoch | None, typer.Option("--epoch", help="What numbers count in columns of times.")
-]
-BooleansFlag = Annotated[
-    Booleans | None, typer.Option("--booleans", help="Numbers beyond 0 and 1 in boolean columns.")
-]
-InvalidJsonFlag = Annotated[
-    InvalidJson | None, typer.Option("--invalid-json", help="Text that is no JSON in JSON columns.")
-]
 SalvageFlag = Annotated[
     bool, typer.Option("--salvage", help="Read what can be read of a damaged source.")
 ]
@@ -98,33 +72,17 @@ def profile(source: Source = None, *, salvage: SalvageFlag = False, as_json: Jso
 
 
 @app.command()
+@takes_policies
 def plan(
     source: Source = None,
     *,
     schema: Schema = PUBLIC,
-    policies: PolicyFile = None,
-    orphans: OrphansFlag = None,
-    nul: NulFlag = None,
-    bad_utf8: BadTextFlag = None,
-    over_long: OverLongFlag = None,
-    epoch: EpochFlag = None,
-    booleans: BooleansFlag = None,
-    invalid_json: InvalidJsonFlag = None,
+    policies: Policies,
     salvage: SalvageFlag = False,
     as_json: Json = False,
 ) -> None:
     """Say what would become of every table and column; changes nothing."""
     check_schema_name(schema)
-    flags = Policies(
-        orphans=orphans,
-        nul=nul,
-        bad_utf8=bad_utf8,
-        over_long=over_long,
-        epoch=epoch,
-        booleans=booleans,
-        invalid_json=invalid_json,
-    )
-    chosen = Policies.read(policies, flags)
     snapshot = _snapshot(source, salvaging=salvage)
     if snapshot is None:
         return
@@ -137,7 +95,7 @@ def plan(
             target,
             backfills(),
             schema,
-            policies=chosen,
+            policies=policies,
             taken=relations_in_target(connection, schema),
         )
         drift = target_drift(connection, decided)
@@ -151,6 +109,7 @@ def plan(
 
 
 @app.command()
+@takes_policies
 def run(
     source: Source = None,
     *,
@@ -161,14 +120,7 @@ def run(
         bool, typer.Option("--quarantine", help="Keep refused rows aside instead of stopping.")
     ] = False,
     schema: Schema = PUBLIC,
-    policies: PolicyFile = None,
-    orphans: OrphansFlag = None,
-    nul: NulFlag = None,
-    bad_utf8: BadTextFlag = None,
-    over_long: OverLongFlag = None,
-    epoch: EpochFlag = None,
-    booleans: BooleansFlag = None,
-    invalid_json: InvalidJsonFlag = None,
+    policies: Policies,
     salvage: SalvageFlag = False,
     replace: Annotated[
         bool, typer.Option("--replace", help="Empty the tables first that hold rows already.")
@@ -180,16 +132,6 @@ def run(
 ) -> None:
     """Snapshot, profile, plan, load, verify, report: all or nothing."""
     check_schema_name(schema)
-    flags = Policies(
-        orphans=orphans,
-        nul=nul,
-        bad_utf8=bad_utf8,
-        over_long=over_long,
-        epoch=epoch,
-        booleans=booleans,
-        invalid_json=invalid_json,
-    )
-    chosen = Policies.read(policies, flags)
     settings = MigrationSettings()
     path = find_source(source or settings.sqlite_path)
     if path is None:
@@ -202,7 +144,7 @@ def run(
         engine=engine or settings.migration_engine,
         quarantine=quarantine,
         schema=schema,
-        policies=chosen,
+        policies=policies,
         salvage=salvage,
         existing=_existing(replace=replace, merge=merge),
     )
