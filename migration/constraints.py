@@ -218,7 +218,7 @@ def _try(connection: Connection, rule: Rule, left_out: list[LeftOut]) -> Made:
         if not (error.sqlstate or "").startswith(_IMPOSSIBLE):
             raise
         kind = _KINDS.get(rule.kind, "index")
-        why = str(error).splitlines()[0]
+        why = ". ".join(filter(None, (error.diag.message_primary, error.diag.message_detail)))
         left_out.append(LeftOut(kind=kind, name=f"{rule.table}.{rule.name}", why=why))
         return Made.IMPOSSIBLE
     return Made.CREATED

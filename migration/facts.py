@@ -64,6 +64,8 @@ class ColumnProfile(BaseModel):
     timestamps_utc: int
     #: Texts that are JSON objects or arrays.
     json_documents: int
+    #: Texts that are 't' or 'f', PostgreSQL's own form of a boolean.
+    boolean_texts: int
     #: Texts in the one form that PostgreSQL prints: lower case, four hyphens.
     uuids: int
     #: Blobs that are text in UTF-8, without NUL.
@@ -157,6 +159,7 @@ def _deciding() -> dict[str, str]:
         "json_documents": _count(
             f"{_TEXT} and substr({{column}}, 1, 1) in ('{{{{', '[') and json_valid({{column}})"
         ),
+        "boolean_texts": _count(f"{_TEXT} and {{column}} in ('t', 'f')"),
         "uuids": _count(f"{_TEXT} and {{column}} glob '{_UUID}'"),
         "text_blobs": _count(f"{_KIND} = 'blob' and is_text({{column}})"),
     }

@@ -39,6 +39,10 @@ def _blob_type(declared: str, facts: ColumnProfile) -> tuple[str, str]:
 
 
 def _text_type(declared: str, facts: ColumnProfile) -> tuple[str, str]:
+    numbers = facts.integers == 0 or (facts.smallest in (0, 1) and facts.largest in (0, 1))
+    words = facts.boolean_texts == facts.texts and facts.reals == 0
+    if "BOOL" in declared and words and numbers:
+        return "boolean", "declared boolean, every value is 't' or 'f', 0 or 1"
     if facts.texts < facts.values:
         return TEXT, "numbers and text are mixed; numbers are kept as their text"
     if facts.timestamps == facts.texts:

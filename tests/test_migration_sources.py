@@ -153,6 +153,31 @@ SOURCES: dict[str, tuple[str, dict[str, list[tuple[object, ...]]], list[str]]] =
         {"select a from t order by a": [("2026-01-02T10:00:00.5",), ("2026-01-02T10:00:00.5Z",)]},
         [],
     ),
+    "booleans as the letters of older Rails": (
+        "create table t (a boolean default 'f', b boolean, c boolean);"
+        "insert into t values ('t', 'f', 't'), ('f', 1, 'maybe'), (null, 0, 'f');",
+        {
+            "select a, b, c from t order by c": [
+                (None, False, "f"),
+                (False, True, "maybe"),
+                (True, False, "t"),
+            ],
+            "insert into t (b) values (true) returning a": [(False,)],
+        },
+        [],
+    ),
+    "the moment as TypeORM writes it, in capitals": (
+        "create table t (a int, b datetime(3) default (STRFTIME('%Y-%m-%d %H:%M:%f', 'NOW')));"
+        "insert into t values (1, '2026-01-02 03:04:05.678');",
+        {"insert into t (a) values (2) returning b > '2026-01-03'": [(True,)]},
+        [],
+    ),
+    "a foreign key between types that PostgreSQL does not compare": (
+        "create table p (id integer primary key);"
+        "create table t (a int references p); insert into t values ('x'), (null);",
+        {"select a from t order by a": [("x",), (None,)]},
+        ["foreign key"],
+    ),
     "days that do not exist stay text": (
         "create table t (d datetime); insert into t values ('2026-02-30 10:00:00'),"
         " ('2026-02-28 10:00:00');",

@@ -63,7 +63,7 @@ def moment(values: list[Value]) -> str:
 
 
 def _start(value: Value, *, epoch: bool) -> str:
-    if value.literal == "now" and not epoch:
+    if isinstance(value.literal, str) and value.literal.lower() == "now" and not epoch:
         return NOW
     if value.kind is Kind.INTEGER and epoch:
         return f"timezone('UTC', to_timestamp({value.sql}))"

@@ -23,7 +23,7 @@ _CONSTANTS = ("TRUE", "FALSE", "NULL", "CURRENT_TIMESTAMP", "CURRENT_DATE", "CUR
 _WHOLE = re.compile(r"\s*[+-]?\d+\s*")
 _DECIMAL = re.compile(r"\s*[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?\s*")
 _MOMENTS = ("timestamp without time zone", "timestamp with time zone")
-_BOOLEANS = {"0": False, "1": True, "false": False, "true": True}
+_BOOLEANS = {"0": False, "1": True, "f": False, "t": True, "false": False, "true": True}
 
 
 def default(text: str | None, pg_type: str) -> str | None:
