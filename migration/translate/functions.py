@@ -133,14 +133,20 @@ def _instr(translator: "Translator", node: Node) -> Value:
 def _replace(translator: "Translator", node: Node) -> Value:
     if node.args.get("replacement") is None:
         raise UntranslatableError("replace with two arguments")
-    parts = (node.this, node.expression, node.args["replacement"])
-    texts = ", ".join(as_text(translator.value(part)) for part in parts)
-    return Value(f"replace({texts})", Kind.TEXT)
+    parts = translator.values([node.this, node.expression, node.args["replacement"]])
+    text, wanted, other = (as_text(part) for part in parts)
+    sql = f"replace({text}, {wanted}, {other})"
+    if not parts[1].literal and parts[2].literal is None:
+        # Where there is nothing to look for, SQLite does not look at a NULL either.
+        sql = f"CASE WHEN {wanted} = '' THEN {text} ELSE {sql} END"
+    return Value(sql, Kind.TEXT)
 
 
 def _coalesce(translator: "Translator", node: Node) -> Value:
     values = translator.values([node.this, *node.expressions])
     texts, model = unify(values)
+    if model.kind is Kind.NULL:
+        return null()
     return replace(model, sql=f"coalesce({', '.join(texts)})")
 
 

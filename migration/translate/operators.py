@@ -237,6 +237,8 @@ def _case(translator: "Translator", node: Node) -> Value:
 def case_when(tests: list[str], results: list[Value]) -> Value:
     """CASE WHEN ... END; `results` has one more, for ELSE."""
     texts, model = unify(results)
+    if model.kind is Kind.NULL:
+        return null()
     whens = " ".join(f"WHEN {test} THEN {text}" for test, text in zip(tests, texts, strict=False))
     otherwise = "" if texts[-1] == "NULL" else f" ELSE {texts[-1]}"
     return replace(model, sql=f"CASE {whens}{otherwise} END")
