@@ -152,6 +152,8 @@ def _coalesce(translator: "Translator", node: Node) -> Value:
 
 def _nullif(translator: "Translator", node: Node) -> Value:
     left, right = translator.value(node.this), translator.value(node.expression)
+    if left.kind is Kind.NULL:
+        return left
     equal = compare("=", left, right)
     if left.kind is right.kind and collation_of(left, right) == "BINARY":
         plain = replace(left, collation=None, column=False, literal=None, atom=True)
