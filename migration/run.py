@@ -30,6 +30,7 @@ from migration.present import Existing, Present
 from migration.profile import profile_source
 from migration.progress import RowProgress, Steps
 from migration.quarantine.export import export_refused, export_run
+from migration.quoting import printable
 from migration.report.report import Report, RunFacts
 from migration.rows import RefusedRow
 from migration.snapshot import take_snapshot
@@ -287,7 +288,7 @@ def _record(connection: Connection, facts: RunFacts, merged: dict[str, Present])
         statement("record_run"),
         {
             "started_at": facts.steps.started_at,
-            "source_name": str(facts.snapshot.source),
+            "source_name": printable(facts.snapshot.source),
             "source_sha256": facts.snapshot.sha256,
             "engine": facts.engine.value,
             "plan": Jsonb(facts.plan.model_dump(mode="json")),

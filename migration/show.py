@@ -8,6 +8,7 @@ from rich.table import Table as Grid
 
 from migration.facts import ColumnProfile
 from migration.profile import Profile, TableProfile
+from migration.quoting import printable
 from migration.report.report import Report
 from migration.run import Outcome
 from migration.verify import VerifiedTable
@@ -101,7 +102,7 @@ def outcome(console: Console, result: Outcome) -> None:
         console.print(f"[yellow]{thrown_away} rows that were there before were replaced[/]")
     _tables(console, report)
     _losses(console, report)
-    console.print(f"report: {escape(str(result.directory / 'report.html'))}")
+    console.print(f"report: {escape(printable(result.directory / 'report.html'))}")
 
 
 def verification(console: Console, tables: list[VerifiedTable]) -> None:

@@ -17,10 +17,9 @@ from database.errors import SourceError, UsageError
 from migration.readable import open_schema, repair_names, unread_objects
 from migration.salvage import salvage
 from migration.schema import LeftOut
-from migration.source import check_source, explained, hint_for, open_source
+from migration.source import check_source, explained, hint_for, is_busy, open_source
 
 _PAGES_PER_STEP = 4096
-_BUSY_SECONDS = 30
 _COPY_ATTEMPTS = 3
 
 
@@ -59,10 +58,10 @@ def take_snapshot(source: Path, work: Path, *, salvaging: bool = False) -> Snaps
         UsageError: `work` cannot be written.
     """
     check_source(source)
+    draft = work / f".snapshot-{os.getpid()}.db"
+    damaged = work / f".damaged-{os.getpid()}.db"
     try:
         work.mkdir(parents=True, exist_ok=True, mode=0o700)
-        draft = work / f".snapshot-{os.getpid()}.db"
-        damaged = work / f".damaged-{os.getpid()}.db"
         if salvaging:
             journal_mode, left_out = _copy_damaged(source, draft, damaged)
         else:
@@ -74,8 +73,7 @@ def take_snapshot(source: Path, work: Path, *, salvaging: bool = False) -> Snaps
         digest = file_sha256(draft)
         directory = work / f"{source.stem}-{digest[:12]}"
         directory.mkdir(exist_ok=True, mode=0o700)
-        path = directory / "snapshot.db"
-        draft.replace(path)
+        path = draft.replace(directory / "snapshot.db")
         if damaged.exists():
             damaged.replace(directory / "damaged.db")
     except OSError as error:
@@ -83,6 +81,9 @@ def take_snapshot(source: Path, work: Path, *, salvaging: bool = False) -> Snaps
             f"Cannot write the snapshot into {work}: {error.strerror}.",
             "Choose a folder with enough free space with MIGRATION_DIR.",
         ) from error
+    finally:
+        for leftover in (draft, damaged):
+            leftover.unlink(missing_ok=True)
     (directory / "snapshot.sha256").write_text(f"{digest}  snapshot.db\n")
     return Snapshot(source, path, digest, path.stat().st_size, journal_mode, left_out)
 
@@ -100,6 +101,11 @@ def _copy(source: Path, draft: Path) -> str:
         with closing(open_source(source)) as reading:
             return _back_up(reading, draft)
     except (SourceError, sqlite3.Error) as error:
+        # A file that is being written to is never copied as a file: it would not be one state.
+        if is_busy(error) or is_busy(error.__cause__):
+            if isinstance(error, SourceError):
+                raise
+            raise _failed(source, error) from error
         # SQLite has to write beside a file in WAL mode, and beside one that a crash left with a
         # journal: in a folder that cannot be written, or on a file that shall not be, that is
         # done on a copy of the files.
@@ -125,6 +131,9 @@ def _copy_damaged(source: Path, draft: Path, damaged: Path) -> tuple[str, tuple[
         journal_mode = _copy(source, draft)
     except SourceError as error:
         # Too damaged for SQLite to copy its pages: the file is taken as it is.
+        if is_busy(error.__cause__):
+            raise
+        source = source.resolve()
         shutil.copyfile(source, draft)
         journal_mode = "unknown"
         journals = [source.with_name(source.name + suffix) for suffix in ("-wal", "-journal")]
@@ -159,7 +168,6 @@ def _renamed(draft: Path) -> tuple[LeftOut, ...]:
 
 
 def _back_up(reading: sqlite3.Connection, draft: Path) -> str:
-    reading.execute(f"pragma busy_timeout = {_BUSY_SECONDS * 1000}")
     journal_mode = str(reading.execute("pragma journal_mode").fetchone()[0])
     # One read transaction for the whole copy: a writer cannot make it start over.
     reading.execute("begin")
@@ -176,6 +184,8 @@ def _back_up(reading: sqlite3.Connection, draft: Path) -> str:
 
 def _copy_files(source: Path, folder: Path) -> Path | None:
     """The database with its journals in `folder`; None where it would not stand still."""
+    # The journals are beside the file itself, not beside a link to it.
+    source = source.resolve()
     names = [source.with_name(source.name + suffix) for suffix in ("", "-wal", "-journal")]
     for _ in range(_COPY_ATTEMPTS):
         before = _states(names)

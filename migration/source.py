@@ -2,6 +2,7 @@
 
 import os
 import sqlite3
+import stat
 from collections.abc import Iterable, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
@@ -9,6 +10,7 @@ from pathlib import Path
 from urllib.parse import quote
 
 from database.errors import SourceError
+from migration.filetype import HEAD, is_sqlite, what_it_is
 from migration.quoting import quote_name
 from migration.readable import open_schema
 from migration.schema import Table
@@ -27,7 +29,10 @@ _HINTS = {
     sqlite3.SQLITE_CANTOPEN: "Check that the file and its folder can be read by this user.",
     sqlite3.SQLITE_FULL: "There is no space left for temporary files (SQLITE_TMPDIR).",
 }
-_MAGIC = b"SQLite format 3\x00"
+
+#: How long to wait for a lock that another program holds.
+BUSY_SECONDS = 30.0
+_BUSY = (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
 
 #: A value as SQLite stores it: its storage class is the Python type.
 Value = int | float | str | bytes | None
@@ -69,19 +74,22 @@ def find_source(path: Path) -> Path | None:
 def check_source(path: Path) -> None:
     """Raise a SourceError that says what is wrong, where `path` is no readable SQLite database."""
     try:
+        # Only a file: opening a pipe would wait for somebody to write into it.
+        if not stat.S_ISREG(path.stat().st_mode):
+            raise SourceError(
+                f"{path} is no file.", "Name the database file, not a device or pipe."
+            )
         with path.open("rb") as file:
-            head = file.read(100)
+            head = file.read(HEAD)
     except OSError as error:
         raise SourceError(
             f"Cannot read {path}: {error.strerror}.", "Check the path and its permissions."
         ) from error
     if not head:
         raise SourceError(f"{path} is empty.", "Name the database file that the platform writes.")
-    if not head.startswith(_MAGIC):
-        raise SourceError(
-            f"{path} is not a SQLite database (or it is encrypted).",
-            "Name an unencrypted SQLite 3 file; decrypt an encrypted one with its own tool first.",
-        )
+    if not is_sqlite(head):
+        what, advice = what_it_is(head)
+        raise SourceError(f"{path} is {what}.", advice)
 
 
 def open_source(path: Path, *, immutable: bool = False) -> sqlite3.Connection:
@@ -95,9 +103,9 @@ def open_source(path: Path, *, immutable: bool = False) -> sqlite3.Connection:
         SourceError: SQLite cannot read it.
     """
     options = "mode=ro&immutable=1" if immutable else "mode=ro"
-    uri = f"file:{quote(os.fspath(path.absolute()))}?{options}"
+    uri = f"file:{quote(os.fsencode(path.absolute()))}?{options}"
     try:
-        connection = sqlite3.connect(uri, uri=True, isolation_level=None)
+        connection = sqlite3.connect(uri, uri=True, isolation_level=None, timeout=BUSY_SECONDS)
         open_schema(connection)
     except sqlite3.Error as error:
         raise SourceError(f"SQLite cannot read {path}: {error}.", hint_for(error)) from error
@@ -174,6 +182,11 @@ def _unreadable(table: Table, position: int, error: sqlite3.Error) -> SourceErro
     )
 
 
+def is_busy(error: BaseException | None) -> bool:
+    """Whether an error means that another program holds a lock."""
+    return getattr(error, "sqlite_errorcode", sqlite3.SQLITE_OK) & 0xFF in _BUSY
+
+
 def hint_for(error: sqlite3.Error) -> str:
     """What to do about an error of SQLite while it reads."""
     code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR) & 0xFF
@@ -187,7 +200,7 @@ def _lenient_text(raw: bytes) -> str:
 def _has_magic(path: Path) -> bool:
     try:
         with path.open("rb") as file:
-            return file.read(len(_MAGIC)) == _MAGIC
+            return is_sqlite(file.read(HEAD))
     except OSError as error:
         raise SourceError(
             f"Cannot read {path}: {error.strerror}.",

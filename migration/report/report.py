@@ -23,6 +23,7 @@ from migration.progress import Steps
 from migration.quarantine import key_of
 from migration.quarantine.export import FILE
 from migration.quarantine.values import cause_of
+from migration.quoting import printable
 from migration.report import model
 from migration.report.render_html import render
 from migration.rows import RefusedRow
@@ -76,7 +77,7 @@ class Report:
             verdict=_verdict(facts, tables),
             # Passwords never come by the command line, so it can be shown as it was.
             command=" ".join(
-                Path(part).name if n == 0 else part for n, part in enumerate(sys.argv)
+                printable(part if n else Path(part).name) for n, part in enumerate(sys.argv)
             ),
             engine=facts.engine.value,
             started_at=facts.steps.started_at.isoformat(timespec="seconds"),
@@ -217,10 +218,10 @@ def _policies(facts: RunFacts) -> Iterator[model.Applied]:
 
 def _source(snapshot: Snapshot) -> model.Source:
     return model.Source(
-        path=str(snapshot.source),
+        path=printable(snapshot.source),
         size_bytes=snapshot.size_bytes,
         sha256=snapshot.sha256,
-        snapshot_path=str(snapshot.path),
+        snapshot_path=printable(snapshot.path),
         sqlite_version=sqlite3.sqlite_version,
         journal_mode=snapshot.journal_mode,
     )
