@@ -57,16 +57,16 @@ def what_it_is(head: bytes) -> tuple[str, str]:
     """What a file is that begins with `head` and is no SQLite database, and what to do."""
     for kind in _KINDS:
         if head[kind.offset :].startswith(kind.magic):
-            return kind.name, kind.advice
+            return f"it is {kind.name}", kind.advice
     text = head.removeprefix(b"\xef\xbb\xbf")
     if _SQL.match(text):
-        return "SQL text", "Make a database of it first: 'sqlite3 NEW.db < FILE'."
+        return "it is SQL text", "Make a database of it first: 'sqlite3 NEW.db < FILE'."
     if not head.strip(b"\0"):
-        return "a file of zeros", "Restore it from a backup: nothing is left in it."
+        return "it is a file of zeros", "Restore it from a backup: nothing is left in it."
     if _is_text(text):
-        return "a text file", "Name the database file that the platform writes."
+        return "it is a text file", "Name the database file that the platform writes."
     return (
-        "not a SQLite database (or it is encrypted)",
+        "or it is encrypted",
         "Name an unencrypted SQLite 3 file; decrypt an encrypted one with its own tool first.",
     )
 

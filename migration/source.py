@@ -89,7 +89,7 @@ def check_source(path: Path) -> None:
         raise SourceError(f"{path} is empty.", "Name the database file that the platform writes.")
     if not is_sqlite(head):
         what, advice = what_it_is(head)
-        raise SourceError(f"{path} is {what}.", advice)
+        raise SourceError(f"{path} is not a SQLite database ({what}).", advice)
 
 
 def open_source(path: Path, *, immutable: bool = False) -> sqlite3.Connection:
