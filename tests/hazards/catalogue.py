@@ -2,7 +2,12 @@
 
 from tests.hazards.dates import DATES
 from tests.hazards.documents import DOCUMENTS
+from tests.hazards.files import FILES_OF_SOURCES
 from tests.hazards.hazard import Hazard
+from tests.hazards.keys import KEYS
+from tests.hazards.names import NAMES
+from tests.hazards.schemas import SCHEMAS
+from tests.hazards.sequences import SEQUENCES
 from tests.hazards.uuids import UUIDS
 from tests.hazards.values import VALUES
 
@@ -11,5 +16,10 @@ GROUPS: dict[str, tuple[Hazard, ...]] = {
     "dates": DATES,
     "JSON": DOCUMENTS,
     "UUID": UUIDS,
+    "keys": KEYS,
+    "names": NAMES,
+    "schema": SCHEMAS,
+    "file": FILES_OF_SOURCES,
+    "sequences": SEQUENCES,
 }
 HAZARDS = tuple(hazard for group in GROUPS.values() for hazard in group)

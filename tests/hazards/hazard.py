@@ -52,5 +52,7 @@ class Hazard:
     target: str = ""
     #: Options of the run that are not the default.
     options: Mapping[str, object] = field(default_factory=dict)
+    #: The source goes on changing, so that a second run finds another one.
+    changing: bool = False
     #: Minutes rather than seconds: only `make test-deep` runs it.
     deep: bool = False
