@@ -8,6 +8,7 @@ from tests.hazards.keys import KEYS
 from tests.hazards.names import NAMES
 from tests.hazards.schemas import SCHEMAS
 from tests.hazards.sequences import SEQUENCES
+from tests.hazards.targets import TARGETS
 from tests.hazards.uuids import UUIDS
 from tests.hazards.values import VALUES
 
@@ -21,5 +22,6 @@ GROUPS: dict[str, tuple[Hazard, ...]] = {
     "schema": SCHEMAS,
     "file": FILES_OF_SOURCES,
     "sequences": SEQUENCES,
+    "target": TARGETS,
 }
 HAZARDS = tuple(hazard for group in GROUPS.values() for hazard in group)

@@ -60,7 +60,7 @@ def read_only_folder(path: Path) -> Iterator[None]:
     hidden.mkdir()
     _write(hidden / path.name, "pragma journal_mode = wal;" + LOGS + log(1))
     folder.mkdir(exist_ok=True)
-    command = ["mount", "--bind", "-o", "ro", hidden, folder]
+    command = ["mount", "--bind", "-o", "ro", str(hidden), str(folder)]
     if subprocess.run(command, capture_output=True, check=False).returncode != 0:
         pytest.skip("mounting needs Linux, and root with CAP_SYS_ADMIN")
     try:

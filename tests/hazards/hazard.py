@@ -40,7 +40,7 @@ class Hazard:
 
     name: str
     #: A script for a new database, or something that writes the file and may keep it busy.
-    source: str | Callable[[Path], AbstractContextManager[None]]
+    source: str | Callable[[Path], AbstractContextManager[None]] = ""
     #: Query → its rows, after the run.
     arrives: Mapping[str, Rows] = field(default_factory=dict)
     #: Every row that is quarantined, in any order.
@@ -50,9 +50,13 @@ class Hazard:
     stops: Stop | None = None
     #: A script for the target before the run, as the administrator.
     target: str = ""
+    #: A script for the target after a run that stopped: the next one must arrive.
+    cure: str = ""
     #: Options of the run that are not the default.
     options: Mapping[str, object] = field(default_factory=dict)
     #: The source goes on changing, so that a second run finds another one.
     changing: bool = False
     #: Minutes rather than seconds: only `make test-deep` runs it.
     deep: bool = False
+    #: The test that proves it, `module:function`, where it needs more than one run.
+    elsewhere: str = ""

@@ -5,7 +5,7 @@ import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
 
-from tests.hazards.hazard import Hazard, Stop
+from tests.hazards.hazard import Hazard, Refused
 
 MOST_COLUMNS = 1599
 
@@ -108,6 +108,15 @@ SCHEMAS = (
     Hazard(
         "2000 columns",
         _columns(2000),
-        stops=Stop(4, "columns"),
+        {"select to_regclass('public.t')": [(None,)]},
+        (Refused("t", None, "54011", "0", "columns", of_column="c0"),),
+    ),
+    Hazard(
+        "a row wider than a page",
+        f"create table t ({', '.join(f'c{n} int' for n in range(1200))});"
+        f"insert into t values ({', '.join(str(n) for n in range(1200))});"
+        "insert into t (c0) values (7);",
+        {"select c0, c1 from t": [(7, None)]},
+        (Refused("t", None, "54000", 0, "row is too big", of_column="c0"),),
     ),
 )
