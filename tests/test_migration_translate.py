@@ -207,7 +207,7 @@ REFUSED = {
 
 @pytest.mark.parametrize(("text", "why"), REFUSED.items())
 def test_a_meaning_that_could_differ_is_refused(text: str, why: str) -> None:
-    with pytest.raises(UntranslatableError, match="") as caught:
+    with pytest.raises(UntranslatableError) as caught:
         expression(text, SCOPE)
     assert why in caught.value.why
 

@@ -199,6 +199,11 @@ def test_now_is_now_in_utc(target: psycopg.Connection[Any], text: str, pg_type: 
     assert row == (True,)
 
 
+def test_today_in_a_timestamp_is_midnight(target: psycopg.Connection[Any]) -> None:
+    value = inserted(target, "CURRENT_DATE", "timestamp without time zone")
+    assert (value.hour, value.minute, value.second) == (0, 0, 0)
+
+
 def test_random_takes_64_bits(target: psycopg.Connection[Any]) -> None:
     sql = f"select {default('(random())', 'bigint')} from generate_series(1, 200)"
     values = {row[0] for row in target.execute(sql.encode())}

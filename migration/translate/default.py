@@ -129,6 +129,8 @@ def _of_expression(value: Value, pg_type: str) -> str:
         if pg_type == _MOMENTS[0]:
             return value.moment
         return f"timezone('UTC', {value.moment})"
+    if pg_type == _MOMENTS[0] and value.kind is Kind.DATE:
+        return value.cast("timestamp")
     if pg_type == "bigint" and value.number is not None:
         return value.number
     if pg_type == "uuid" and value.kind is Kind.TEXT:
