@@ -47,14 +47,22 @@ _FILE = Annotated[
 
 def takes_policies(command: Callable[..., None]) -> Callable[..., None]:
     """Give a command all policy options; it is called with their outcome as `policies`."""
+    return _taking(command, _FLAGS)
 
+
+def takes_value_policies(command: Callable[..., None]) -> Callable[..., None]:
+    """The same for a command that converts values and makes no constraints: without --orphans."""
+    return _taking(command, {name: kind for name, kind in _FLAGS.items() if name != "orphans"})
+
+
+def _taking(command: Callable[..., None], flags: dict[str, Any]) -> Callable[..., None]:
     @wraps(command)
     def with_options(**values: Any) -> None:  # noqa: ANN401 (whatever the command takes)
-        flags = Policies(**{name: values.pop(name) for name in _FLAGS})
-        command(**{**values, "policies": Policies.read(values["policies"], flags)})
+        given = Policies(**{name: values.pop(name) for name in flags})
+        command(**{**values, "policies": Policies.read(values["policies"], given)})
 
     own = inspect.signature(command).parameters
-    options = {"policies": _FILE, **_FLAGS}
+    options = {"policies": _FILE, **flags}
     parameters = [parameter for name, parameter in own.items() if name != "policies"]
     parameters += [
         inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=kind)

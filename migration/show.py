@@ -1,6 +1,7 @@
 """What the verbs print for people."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 
 from rich.console import Console
 from rich.markup import escape
@@ -15,6 +16,7 @@ from migration.verify import VerifiedTable
 
 _COLOURS = {"verified": "green", "quarantined": "yellow", "salvaged": "yellow", "failed": "red"}
 _LISTED = 10
+_OF_A_KIND = 5
 
 
 def profile(console: Console, facts: Profile) -> None:
@@ -83,6 +85,20 @@ def _key_remarks(entry: TableProfile) -> Iterator[str]:
     yield from (f"{rows} orphans: {key}" for key, rows in entry.orphans.items())
 
 
+def not_carried(console: Console, entries: Sequence[Mapping[str, Any]]) -> None:
+    """What does not arrive as such: a few of a kind, and how many more of that kind there are."""
+    kinds: dict[str, list[Mapping[str, Any]]] = {}
+    for entry in entries:
+        kinds.setdefault(entry["kind"], []).append(entry)
+    for kind, some in kinds.items():
+        for entry in some[:_OF_A_KIND]:
+            line = f"not carried: {kind} {entry['name']}: {entry['why']}"
+            console.print(f"[yellow]{escape(line)}[/]")
+        if len(some) > _OF_A_KIND:
+            more = f"not carried: {len(some) - _OF_A_KIND} more of kind {kind}"
+            console.print(f"[yellow]{escape(more)}; the report and --json list all[/]")
+
+
 def outcome(console: Console, result: Outcome) -> None:
     """The verdict first, then the tables, then where the report is."""
     if result.already_done:
@@ -140,9 +156,7 @@ def _tables(console: Console, report: Report) -> None:
 
 
 def _losses(console: Console, report: Report) -> None:
-    for entry in report.data["not_carried"][:_LISTED]:
-        line = f"not carried: {entry['kind']} {entry['name']}: {entry['why']}"
-        console.print(f"[yellow]{escape(line)}[/]")
+    not_carried(console, report.data["not_carried"])
     for entry in report.data["quarantine"][:_LISTED]:
         key = ", ".join(f"{name} {value}" for name, value in entry["key"].items())
         column = f".{entry['column']}" if entry["column"] else ""

@@ -7,15 +7,14 @@ from rich.markup import escape
 from rich.table import Table as Grid
 
 from migration.plan import Plan, TablePlan
+from migration.show import not_carried
 
 
 def show_plan(console: Console, plan: Plan) -> None:
     """Columns first, then keys and views, then what does not arrive or will be refused."""
     _columns(console, plan)
     _rules(console, plan)
-    for entry in plan.not_carried:
-        line = f"not carried: {entry.kind} {entry.name}: {entry.why}"
-        console.print(f"[yellow]{escape(line)}[/]")
+    not_carried(console, [entry.model_dump() for entry in plan.not_carried])
     for expected in plan.expected:
         place = f"{expected.table}.{expected.column}" if expected.column else expected.table
         values = "value" if expected.rows == 1 else "values"

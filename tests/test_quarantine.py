@@ -466,3 +466,35 @@ def test_the_worked_example_of_the_guide_is_true(database: Server, source: Path)
                 assert line in result.stdout, command
                 assert result.returncode == 0
     assert query(database, "select id, name from jobs order by id") == [(1, "plan"), (2, "no")]
+
+
+def test_a_policy_repairs_what_the_run_refused(database: Server, source: Path) -> None:
+    make(
+        source,
+        LOGS + log_row(1, "'a' || char(0) || 'b'") + log_row(2, "cast(x'63ff' as text)")
+        + log_row(3, "cast(x'64ff00' as text)"),
+    )  # fmt: skip
+    run(database, source)
+    assert quarantine(database, source, "replay", "--all", "--nul", "strip").returncode == 5
+    policies = source.parent / "policies.toml"
+    policies.write_text('bad_utf8 = "cp1252"\n[tables.logs.columns.message]\nnul = "strip"\n')
+    assert quarantine(database, source, "replay", "--all", "--policies", policies).returncode == 0
+    assert query(database, "select id, message from logs order by id") == [
+        (1, "ab"),
+        (2, "cÿ"),
+        (3, "dÿ"),
+    ]
+    assert verified(database, source), "verify counts what was loaded, not the run's plan"
+
+
+def test_hundreds_of_parts_that_are_not_carried_stay_readable(
+    database: Server, source: Path
+) -> None:
+    triggers = "".join(
+        f"create trigger g{n} after insert on t begin select 1; end;" for n in range(300)
+    )
+    make(source, f"create table t (id integer primary key); {triggers}")
+    for verb in ("plan", "run"):
+        printed = migration(database, source, verb, source).stdout
+        assert printed.count("not carried") == 6
+        assert "295 more of kind trigger" in printed

@@ -9,6 +9,7 @@ from typing import Any
 
 from database.errors import UsageError
 from migration.plan import ColumnPlan, TablePlan
+from migration.policies import NO_POLICIES, Policies
 from migration.quarantine.values import decode_given
 from migration.source import Value
 
@@ -23,6 +24,8 @@ class Repair:
     texts: Mapping[str, str] = field(default_factory=dict)
     nulls: frozenset[str] = frozenset()
     rows: Mapping[int, Mapping[str, Value]] = field(default_factory=dict)
+    #: They come after the values above, and before those of the run's plan.
+    policies: Policies = NO_POLICIES
     #: The tables of the chosen rows.
     tables: frozenset[str] = frozenset()
 
@@ -41,6 +44,16 @@ class Repair:
                     f"Write it as TABLE.COLUMN, for instance {min(tables)}.{name}.",
                 )
         return replace(self, tables=frozenset(tables))
+
+    def plan(self, table: TablePlan) -> TablePlan:
+        """The table's plan with these policies where they say something, else with its own."""
+        columns = []
+        for column in table.columns:
+            chosen = self.policies.column(table.table.name, column.source)
+            policy = chosen.model_dump(exclude_defaults=True, exclude={"type"})
+            merged = column.policy.model_copy(update=policy)
+            columns.append(column.model_copy(update={"policy": merged}))
+        return table.model_copy(update={"columns": tuple(columns)})
 
     def apply(self, entry_id: int, table: TablePlan, values: Mapping[str, Value]) -> list[Value]:
         """The row's values in the order of the plan's columns.
@@ -67,7 +80,12 @@ class Repair:
         return None if len(self.tables) > 1 else _column(table, name)
 
 
-def from_options(assignments: Iterable[str], nulls: Iterable[str], path: Path | None) -> Repair:
+def from_options(
+    assignments: Iterable[str],
+    nulls: Iterable[str],
+    path: Path | None,
+    policies: Policies = NO_POLICIES,
+) -> Repair:
     """The repair that a command line asks for.
 
     Raises:
@@ -83,7 +101,7 @@ def from_options(assignments: Iterable[str], nulls: Iterable[str], path: Path | 
             )
         texts[column] = text
     rows = dict(_read(path)) if path else {}
-    return Repair(texts, frozenset(nulls), rows)
+    return Repair(texts, frozenset(nulls), rows, policies)
 
 
 def _read(path: Path) -> Iterator[tuple[int, dict[str, Value]]]:

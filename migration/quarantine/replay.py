@@ -185,7 +185,7 @@ class _Replayer:
                     "Restore it from a backup: it says how values are converted.",
                 )
             plan = Plan.model_validate(found)
-            self._plans[run_id] = {table.target: table for table in plan.tables}
+            self._plans[run_id] = {table.target: self._repair.plan(table) for table in plan.tables}
         return self._plans[run_id]
 
 

@@ -10,6 +10,8 @@ from rich.console import Console
 from database import cli
 from database.errors import QuarantineError, UsageError
 from database.settings import Server
+from migration.policies import Policies
+from migration.policy_options import takes_value_policies
 from migration.quarantine import read, show
 from migration.quarantine.read import Chosen
 from migration.quarantine.repair import from_options
@@ -68,6 +70,7 @@ def show_(
 
 
 @app.command()
+@takes_value_policies
 def replay(
     ids: Annotated[
         list[int] | None, typer.Argument(metavar="[ID]...", help="Ids as 'list' gives them.")
@@ -89,13 +92,14 @@ def replay(
         Path | None,
         typer.Option("--from", metavar="FILE", help="Edited output of 'show --json'."),
     ] = None,
+    policies: Policies,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Say what would happen, and change nothing.")
     ] = False,
     as_json: Json = False,
 ) -> None:
     """Load rows from quarantine, repaired, with all constraints on; exit code 5 if some remain."""
-    repair = from_options(assignments or (), nulls or (), file)
+    repair = from_options(assignments or (), nulls or (), file, policies)
     wanted = ids or (sorted(repair.rows) if file and not (table or everything) else None)
     if (bool(wanted), bool(table), everything).count(True) != 1:
         raise UsageError(
