@@ -498,3 +498,20 @@ def test_hundreds_of_parts_that_are_not_carried_stay_readable(
         printed = migration(database, source, verb, source).stdout
         assert printed.count("not carried") == 6
         assert "295 more of kind trigger" in printed
+
+
+def test_generated_columns_are_computed_anew_in_a_replay(database: Server, source: Path) -> None:
+    make(
+        source,
+        """create table t (id integer primary key, n integer, word text,
+               double integer generated always as (n * 2) stored,
+               shout text generated always as (word || '!') virtual);
+           insert into t (id, n, word) values (1, 1, 'a'), (2, 2, cast(x'ff' as text));""",
+    )
+    run(database, source)
+    options = ("--set", "word=b", "--set", "n=5")
+    assert quarantine(database, source, "replay", "--all", *options).returncode == 0
+    assert query(database, "select n, double, word, shout from t where id = 2") == [
+        (5, 10, "b", "b!")
+    ]
+    assert verified(database, source)

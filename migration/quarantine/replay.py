@@ -6,6 +6,7 @@ was converted, and `replayed_values` says what that was. All of it is one transa
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import cast
 
 import psycopg
 from psycopg import sql
@@ -32,6 +33,17 @@ _REFUSALS = (
     psycopg.errors.RaiseException,
 )
 _MISSING_PARENT = "23503"
+#: Types whose values psycopg reads as conversions give them; of others they give the text.
+_AS_THEY_ARE = (
+    "smallint",
+    "integer",
+    "bigint",
+    "double precision",
+    "boolean",
+    "bytea",
+    "timestamp without time zone",
+    "timestamp with time zone",
+)
 
 
 @dataclass(frozen=True)
@@ -138,18 +150,22 @@ class _Replayer:
 
     def _insert(self, entry_id: int, table: TablePlan, stored: dict[str, Converted]) -> None:
         source: dict[str, Value] = {name: _source_value(value) for name, value in stored.items()}
-        values = tuple(self._repair.apply(entry_id, table, source))
-        converted = RowConverter(table).convert(Row(0, (), values))
+        values = self._repair.apply(entry_id, table, source)
+        computed = self._computed(table)
+        given = [column for column in table.columns if column.target not in computed]
+        insertable = table.model_copy(update={"columns": tuple(given)})
+        chosen = tuple(v for v, c in zip(values, table.columns, strict=True) if c in given)
+        converted = RowConverter(insertable).convert(Row(0, (), chosen))
         if isinstance(converted, RefusedRow):
             raise _RefusedError(converted.column, converted.reason, converted.sqlstate)
         # Numbered parameters: with named ones a % in a column's name would be one too.
         with psycopg.RawCursor(self._connection) as cursor:
-            found = cursor.execute(_insertion(table), converted).fetchone()
+            found = cursor.execute(_insertion(insertable), converted).fetchone()
         assert found is not None
-        self._verify(table, converted, str(found[0]))
-        by_target = {
-            column.target: value for column, value in zip(table.columns, converted, strict=True)
-        }
+        self._verify(insertable, converted, str(found[0]))
+        by_target = {c.target: value for c, value in zip(given, converted, strict=True)}
+        if computed:
+            by_target |= self._read(table, computed, str(found[0]))
         keep_pieces(self._connection, entry_id, by_target)
         self._connection.execute(
             statement("mark_replayed"), {"id": entry_id, "replayed_values": Jsonb(cells(by_target))}
@@ -158,9 +174,7 @@ class _Replayer:
 
     def _verify(self, table: TablePlan, converted: list[Converted], row_id: str) -> None:
         """Compare what is in the target with what was sent."""
-        relation = sql.SQL("(select ctid, * from {} where ctid = {}::tid) as r").format(
-            identifier(table), sql.Literal(row_id)
-        )
+        relation = _one_row(table, row_id)
         fields = [field_of(column) for column in table.columns]
         expected = row_digest(fields, converted).hex()
         found = self._connection.execute(sql_digest(table.columns, relation)).fetchone()
@@ -175,6 +189,30 @@ class _Replayer:
                 reason = "PostgreSQL stored another value than it was given"
                 raise _RefusedError(column.source, reason, "")
         raise _RefusedError(None, "the row is not in the table after it was inserted", "")
+
+    def _computed(self, table: TablePlan) -> frozenset[str]:
+        """The columns that PostgreSQL computes, and nobody inserts."""
+        if not any(column.generated for column in table.columns):
+            return frozenset()
+        name = identifier(table).as_string(self._connection)
+        found = fetch(self._connection, "generated_columns", table=name)
+        return frozenset(row["column_name"] for row in found)
+
+    def _read(self, table: TablePlan, names: frozenset[str], row_id: str) -> dict[str, Converted]:
+        """What PostgreSQL computed, in the form of converted values."""
+        columns = [column for column in table.columns if column.target in names]
+        values = sql.SQL(", ").join(
+            sql.SQL("{}" if column.pg_type in _AS_THEY_ARE else "{}::text").format(
+                sql.Identifier(column.target)
+            )
+            for column in columns
+        )
+        row = self._connection.execute(
+            sql.SQL("select {} from {}").format(values, _one_row(table, row_id))
+        ).fetchone()
+        assert row is not None
+        read = cast("tuple[Converted, ...]", row)
+        return {column.target: value for column, value in zip(columns, read, strict=True)}
 
     def _plan(self, run_id: int) -> dict[str, TablePlan]:
         if run_id not in self._plans:
@@ -193,6 +231,12 @@ def _source_value(value: Converted) -> Value:
     # What came from SQLite is of one of its five classes.
     assert value is None or isinstance(value, int | float | str | bytes)
     return value
+
+
+def _one_row(table: TablePlan, row_id: str) -> sql.Composed:
+    return sql.SQL("(select ctid, * from {} where ctid = {}::tid) as r").format(
+        identifier(table), sql.Literal(row_id)
+    )
 
 
 def _insertion(table: TablePlan) -> sql.Composed:
