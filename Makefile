@@ -36,7 +36,7 @@ down: ## Stop the containers; the data stays
 	docker compose down
 
 test: $(READY) ## Run the tests that need no Docker
-	$(BIN)/python -m pytest -m "not docker and not deep"
+	$(BIN)/python -m pytest -m "not docker and not deep" --numprocesses auto --dist loadfile
 
 test-docker: $(READY) ## Run the tests of images and containers
 	$(BIN)/python -m pytest -m docker tests/docker
