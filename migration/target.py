@@ -17,6 +17,7 @@ LOGIN = "migrator"
 OWNER = "atlas_owner"
 _MINIMUM_VERSION = 160000
 _LOCK_TIMEOUT = "10s"
+_LEAVING = "3s"
 #: PostgreSQL cuts identifiers after 63 bytes.
 _NAME_BYTES = 63
 _RESERVED_SCHEMAS = ("information_schema", "app", "migration", "migration_staging")
@@ -154,13 +155,16 @@ def _become_owner(connection: Connection, server: Server) -> None:
     connection.execute("set statement_timeout = 0")
     connection.execute("set idle_in_transaction_session_timeout = 0")
     connection.execute("set client_min_messages = notice")
-    connection.execute(sql.SQL("set lock_timeout = {}").format(sql.Literal(_LOCK_TIMEOUT)))
-    locked = connection.execute("select pg_try_advisory_lock(%s)", [_LOCK_KEY]).fetchone()
-    if not (locked and locked[0]):
+    # The session of a run that has just ended may take a moment to leave.
+    connection.execute(sql.SQL("set lock_timeout = {}").format(sql.Literal(_LEAVING)))
+    try:
+        connection.execute("select pg_advisory_lock(%s)", [_LOCK_KEY])
+    except psycopg.errors.LockNotAvailable as error:
         raise TargetError(
             f"Another migration into {server} is running.",
             "Wait for it to end, or stop it; then run this command again.",
-        )
+        ) from error
+    connection.execute(sql.SQL("set lock_timeout = {}").format(sql.Literal(_LOCK_TIMEOUT)))
 
 
 _ADVICE = {

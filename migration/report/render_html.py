@@ -10,10 +10,11 @@ import hashlib
 import unicodedata
 from collections.abc import Mapping, Sequence
 from datetime import datetime
+from functools import cache
 from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment, FileSystemLoader
+from jinja2 import Environment, FileSystemLoader, Template
 from markupsafe import Markup
 
 from migration.quarantine.values import cause_of
@@ -34,6 +35,21 @@ _JOINERS = "\u200c\u200d"
 
 def render(report: Mapping[str, Any]) -> str:
     """The page for a report (docs/reference/report.md); the text can always be written as UTF-8."""
+    script = (Path(__file__).parent / "filter.js").read_text(encoding="utf-8")
+    page = _template().render(
+        report=report,
+        view=_view(report),
+        listed=_LISTED,
+        at_once=_SHOWN_AT_ONCE,
+        script=Markup(script),  # noqa: S704 (our own file)
+        script_hash=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
+    )
+    return page.encode("utf-8", "backslashreplace").decode("utf-8")
+
+
+@cache
+def _template() -> Template:
+    """Compiled once in a process: that takes longer than many a migration."""
     environment = Environment(
         loader=FileSystemLoader(Path(__file__).parent),
         autoescape=True,
@@ -49,16 +65,7 @@ def render(report: Mapping[str, Any]) -> str:
         "pairs": _pairs,
         "plural": _plural,
     }
-    script = (Path(__file__).parent / "filter.js").read_text(encoding="utf-8")
-    page = environment.get_template("template.html.j2").render(
-        report=report,
-        view=_view(report),
-        listed=_LISTED,
-        at_once=_SHOWN_AT_ONCE,
-        script=Markup(script),  # noqa: S704 (our own file)
-        script_hash=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
-    )
-    return page.encode("utf-8", "backslashreplace").decode("utf-8")
+    return environment.get_template("template.html.j2")
 
 
 def _view(report: Mapping[str, Any]) -> dict[str, Any]:
