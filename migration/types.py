@@ -95,6 +95,8 @@ def _declared_type(declared: str) -> str:
         (("DATE",), "date"),
         (("JSON",), "jsonb"),
         (("UUID", "GUID"), "uuid"),
+        # Geometries are blobs, whatever SQLite's rules find in the word POINT.
+        (("POINT", "GEOMETRY", "LINESTRING", "POLYGON"), "bytea"),
         (("INT",), "bigint"),
         (("CHAR", "CLOB", "TEXT"), TEXT),
         (("BLOB",), "bytea"),

@@ -193,6 +193,15 @@ def test_table_of_another_shape_is_not_poured_into_ours(database: Server, tmp_pa
     assert document["verdict"] == "verified"
 
 
+def test_empty_geometry_is_for_blobs(database: Server, tmp_path: Path) -> None:
+    migrated(database, tmp_path, "create table t (at point, n mediumint);")
+    assert query(
+        database,
+        "select format_type(atttypid, null) from pg_attribute"
+        " where attrelid = 't'::regclass and attnum > 0 order by attnum",
+    ) == [("bytea",), ("bigint",)]
+
+
 def test_views_arrive_with_what_they_show(database: Server, tmp_path: Path) -> None:
     script = """create table t (id integer primary key, "Group" text, n int,
             at datetime);
