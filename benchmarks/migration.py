@@ -23,6 +23,7 @@ from rich.console import Console
 from rich.table import Table
 
 from database import cli
+from database.apply import apply_schema
 from database.connect import connect
 from database.embedded.server import temporary_server
 from database.settings import Server
@@ -62,7 +63,8 @@ def _run(server: Server, source: Path, engine: EngineName, name: str) -> tuple[f
     admin = server.with_database("postgres")
     with connect(admin, "postgres", autocommit=True) as connection:
         connection.execute(sql.SQL("create database {} template {}").format(fresh, template))
-        connection.execute(sql.SQL("grant connect on database {} to migrator").format(fresh))
+    # A copy does not inherit the privileges on the database itself.
+    apply_schema(server.with_database(name))
     environment = {
         **os.environ,
         "POSTGRES_HOST": server.host,
@@ -77,18 +79,20 @@ def _run(server: Server, source: Path, engine: EngineName, name: str) -> tuple[f
         cwd=CHECKOUT,
         env=environment,
         stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
     )
     peak = _wait_and_watch(process)
     taken = time.monotonic() - started
     if process.returncode != 0:
-        raise SystemExit(f"the migration with {engine} failed: exit code {process.returncode}")
+        said = process.stderr.read() if process.stderr else ""
+        raise SystemExit(f"the migration with {engine} failed:\n{said}")
     with connect(admin, "postgres", autocommit=True) as connection:
         connection.execute(sql.SQL("drop database {}").format(fresh))
     return taken, peak
 
 
-def _wait_and_watch(process: subprocess.Popen[bytes]) -> int:
+def _wait_and_watch(process: subprocess.Popen[str]) -> int:
     """Wait for the end; the peak of the memory of the process and all its children, in KiB."""
     job, peak = psutil.Process(process.pid), 0
     while process.poll() is None:
