@@ -392,7 +392,7 @@ def test_files_that_are_no_database_are_refused(database_file: Path, tmp_path: P
     (tmp_path / "empty.db").write_bytes(b"")
     assert "is empty" in refused(tmp_path / "empty.db")
     (tmp_path / "text.db").write_text("hello " * 1000)
-    assert "encrypted" in refused(tmp_path / "text.db")
+    assert "is a text file" in refused(tmp_path / "text.db")
     (tmp_path / "cipher.db").write_bytes(os.urandom(8192))
     assert "encrypted" in refused(tmp_path / "cipher.db")
     (tmp_path / "folder").mkdir()
