@@ -9,6 +9,7 @@ READY := $(VENV)/.ready
 
 SQLITE ?=
 SIZE ?= 5MB
+BENCH ?=
 
 .DEFAULT_GOAL := help
 .PHONY: help demo demo-down up down test test-docker test-deep lint format lock bench clean
@@ -65,8 +66,8 @@ lock: $(READY) ## Renew requirements/ from pyproject.toml
 			--output-file requirements/$${pair%%:*}.txt pyproject.toml; \
 	done
 
-bench: $(READY) ## Time a migration against COPY and pgloader alone
-	$(BIN)/python -m benchmarks.migration
+bench: $(READY) ## Time the migration with both engines (BENCH="--size 1GB --runs 1")
+	$(BIN)/python -m benchmarks.migration $(BENCH)
 
 clean: ## Remove the virtual environment and caches; no data
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -76,9 +76,7 @@ class Report:
             schema_version=model.SCHEMA_VERSION,
             verdict=_verdict(facts, tables),
             # Passwords never come by the command line, so it can be shown as it was.
-            command=" ".join(
-                printable(part if n else Path(part).name) for n, part in enumerate(sys.argv)
-            ),
+            command=" ".join([_program(), *map(printable, sys.argv[1:])]),
             engine=facts.engine.value,
             started_at=facts.steps.started_at.isoformat(timespec="seconds"),
             finished_at=datetime.now(UTC).isoformat(timespec="seconds"),
@@ -125,6 +123,11 @@ class Report:
         """The sum of a row count (`rows_source`, `rows_loaded`, …) over all tables."""
         # A report that an older version left in the target lacks the newer counts.
         return sum(table.get(name, 0) for table in self.data["tables"])
+
+
+def _program() -> str:
+    name = Path(sys.argv[0]).name
+    return "python -m migration" if name == "__main__.py" else printable(name)
 
 
 def _verdict(
