@@ -174,7 +174,7 @@ def _locate(
             unmatched[digest] -= 1
         elif len(missing) < _SHOWN:
             canonical = tuple(map(canonical_value, table.columns, converted))
-            shown = tuple("NULL" if value is None else str(value) for value in converted)
+            shown = tuple(_readable(None if v is None else str(v)) for v in converted)
             missing.append((row, _Cells(canonical, shown)))
     extra = [cells for digest, rows in theirs.items() for cells in rows[: unmatched[digest]]]
     found = _pair(table, missing, extra)
@@ -211,9 +211,14 @@ def _target_rows(
     )
     found: dict[bytes, list[_Cells]] = {}
     for digest, canonical, shown in connection.execute(query):
-        cells = _Cells(_texts(canonical), tuple(text or "NULL" for text in _texts(shown)))
+        cells = _Cells(_texts(canonical), tuple(map(_readable, _texts(shown))))
         found.setdefault(bytes.fromhex(str(digest)), []).append(cells)
     return found
+
+
+def _readable(text: str | None) -> str:
+    """What cannot be seen is spelt out."""
+    return "NULL" if text is None else text or "''"
 
 
 def _texts(array: object) -> tuple[str | None, ...]:
