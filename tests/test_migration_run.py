@@ -32,6 +32,15 @@ REAL = (
 )
 
 
+ENGINES = (
+    "copy",
+    pytest.param(
+        "pgloader",
+        marks=pytest.mark.skipif(shutil.which("pgloader") is None, reason="pgloader is missing"),
+    ),
+)
+
+
 @pytest.fixture
 def source(tmp_path: Path) -> Path:
     return tmp_path / "source.db"
@@ -58,13 +67,14 @@ def report(server: Server, source: Path, *options: str) -> tuple[int, dict[str, 
     return result.returncode, json.loads(result.stdout)
 
 
+@pytest.mark.parametrize("engine", ENGINES)
 @pytest.mark.parametrize("name", REAL)
 def test_real_database_arrives_whole(
-    database: Server, shared: Path, tmp_path: Path, name: str
+    database: Server, shared: Path, tmp_path: Path, name: str, engine: str
 ) -> None:
     copy = tmp_path / name
     copy.write_bytes((shared / "fixtures" / name).read_bytes())
-    result = migrate(database, copy)
+    result = migrate(database, copy, "--engine", engine)
     assert result.returncode == 0, result.stderr
     assert "VERIFIED" in result.stdout
     with contextlib.closing(sqlite3.connect(copy)) as connection:
@@ -173,15 +183,6 @@ def test_refused_row_stops_the_run_and_nothing_changes(
     assert [(entry["column"], entry["sqlstate"]) for entry in document["quarantine"]] == [
         (column, sqlstate)
     ]
-
-
-ENGINES = (
-    "copy",
-    pytest.param(
-        "pgloader",
-        marks=pytest.mark.skipif(shutil.which("pgloader") is None, reason="pgloader is missing"),
-    ),
-)
 
 
 @pytest.mark.parametrize("engine", ENGINES)
