@@ -104,11 +104,13 @@ def open_source(path: Path, *, immutable: bool = False) -> sqlite3.Connection:
     """
     options = "mode=ro&immutable=1" if immutable else "mode=ro"
     uri = f"file:{quote(os.fsencode(path.absolute()))}?{options}"
-    try:
+    with explained(path):
         connection = sqlite3.connect(uri, uri=True, isolation_level=None, timeout=BUSY_SECONDS)
-        open_schema(connection)
-    except sqlite3.Error as error:
-        raise SourceError(f"SQLite cannot read {path}: {error}.", hint_for(error)) from error
+        try:
+            open_schema(connection)
+        except BaseException:
+            connection.close()
+            raise
     return connection
 
 

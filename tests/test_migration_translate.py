@@ -235,3 +235,9 @@ def test_a_column_named_as_a_keyword_is_found() -> None:
     scope = Scope({word: (word, "bigint") for word in words})
     for word in words:
         assert expression(f"{word} > 0", scope) == f'"{word}" > 0'
+
+
+def test_what_the_parser_stumbles_over_is_said() -> None:
+    scope = Scope({"": ScopeColumn("_", "text", "TEXT")})
+    with pytest.raises(UntranslatableError, match="could not be parsed"):
+        expression('date("")', scope)

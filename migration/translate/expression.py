@@ -12,7 +12,7 @@ import sqlglot
 from sqlglot import exp
 
 from migration.translate import functions, operators
-from migration.translate.errors import UntranslatableError
+from migration.translate.errors import PARSER_ERRORS, UntranslatableError, first_line
 from migration.translate.lexer import Kind as TokenKind
 from migration.translate.lexer import Token, tokenize
 from migration.translate.nodes import Node
@@ -106,8 +106,8 @@ def parse(text: str) -> exp.Expression:
     try:
         # In a SELECT, a trailing word would be an alias; here it is an error.
         tree = sqlglot.parse_one(f"SELECT ({text}\n)", read="sqlite")
-    except (sqlglot.errors.SqlglotError, RecursionError) as error:
-        raise UntranslatableError(f"it could not be parsed: {str(error).splitlines()[0]}") from None
+    except PARSER_ERRORS as error:
+        raise UntranslatableError(f"it could not be parsed: {first_line(error)}") from None
     if not isinstance(tree, exp.Select) or len(tree.expressions) != 1:
         raise UntranslatableError("it is not a single expression")
     if any(part for name, part in tree.args.items() if name != "expressions"):

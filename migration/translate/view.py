@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import sqlglot
 from sqlglot import exp
 
-from migration.translate.errors import UntranslatableError
+from migration.translate.errors import PARSER_ERRORS, UntranslatableError, first_line
 from migration.translate.expression import RESERVED, refuse_unary_plus
 from migration.translate.lexer import Kind, Token, closing, span, split_at_commas, tokenize, unquote
 from migration.translate.query import Query
@@ -63,8 +63,8 @@ def view(create_view_sql: str, tables: Mapping[str, RelationScope]) -> ViewDefin
     spans = _item_texts(create_view_sql, body)
     try:
         tree = sqlglot.parse_one(text, read="sqlite")
-    except (sqlglot.errors.SqlglotError, RecursionError) as error:
-        raise UntranslatableError(f"it could not be parsed: {str(error).splitlines()[0]}") from None
+    except PARSER_ERRORS as error:
+        raise UntranslatableError(f"it could not be parsed: {first_line(error)}") from None
 
     def written(position: int, node: exp.Expression) -> str:
         return spans[position] if position < len(spans) else node.sql(dialect="sqlite")

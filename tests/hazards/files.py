@@ -66,7 +66,10 @@ def read_only_folder(path: Path) -> Iterator[None]:
     try:
         yield
     finally:
-        subprocess.run(["umount", folder], check=True)
+        left = subprocess.run(["umount", folder], check=False)
+        # Whoever still holds a file of it must not leave a mount behind.
+        subprocess.run(["umount", "--lazy", folder], check=False, stderr=subprocess.DEVNULL)
+    assert left.returncode == 0, "a file of the source is still open"
 
 
 @contextlib.contextmanager
