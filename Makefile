@@ -43,7 +43,7 @@ test-docker: $(READY) ## Run the tests of images and containers
 	$(BIN)/python -m pytest -m docker tests/docker
 
 test-deep: $(READY) ## Run the long tests, by hand
-	$(BIN)/python -m pytest -m deep
+	$(BIN)/python -m pytest -m deep --numprocesses auto --dist loadfile
 
 lint: $(READY) ## Check style, types, imports, SQL, Dockerfiles and shell scripts
 	$(BIN)/ruff check .

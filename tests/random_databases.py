@@ -226,9 +226,9 @@ def write(path: Path, statements: list[Statement]) -> dict[str, list[tuple[objec
 
 def _drop_unreadable(connection: sqlite3.Connection) -> None:
     """Generated columns that rest on each other make a table that nobody can read."""
-    for (name,) in connection.execute("select name from sqlite_master where type = 'table'"):
+    names = connection.execute("select name from sqlite_master where type = 'table'").fetchall()
+    for (name,) in names:
         try:
             connection.execute(f"select * from {quoted(name)} limit 0").fetchall()
         except sqlite3.Error:
             connection.execute(f"drop table {quoted(name)}")
-            return

@@ -12,6 +12,7 @@ import signal
 import sqlite3
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -32,16 +33,15 @@ ENGINES = ("copy", "pgloader") if shutil.which("pgloader") else ("copy",)
 
 
 @pytest.fixture
-def own_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedServer]:
+def own_server() -> Iterator[EmbeddedServer]:
     """A server that may be crashed."""
-    folder = tmp_path_factory.mktemp("server")
-    for parent in (folder, *folder.parents[:3]):
-        with contextlib.suppress(PermissionError):
-            parent.chmod(0o755)
-    instance = EmbeddedServer(folder / "instance")
-    apply_schema(instance.start())
-    yield instance
-    instance.remove()
+    # Not in pytest's folder, which its account could not enter.
+    with tempfile.TemporaryDirectory() as folder:
+        Path(folder).chmod(0o755)
+        instance = EmbeddedServer(Path(folder) / "instance")
+        apply_schema(instance.start())
+        yield instance
+        instance.remove()
 
 
 def kill_job(_: EmbeddedServer, process: subprocess.Popen[str]) -> None:
