@@ -178,8 +178,8 @@ def empty(server: Server, expected: dict[str, int]) -> None:
         str(name)
         for (name,) in query(
             server,
-            "select tablename from pg_tables where schemaname = 'public'"
-            " and obj_description(format('public.%I', tablename)::regclass) is not null",
+            "select relname from pg_class where relnamespace = 'public'::regnamespace"
+            " and relkind = 'r' and obj_description(oid, 'pg_class') is not null",
         )
     }
     tables = ", ".join(f'public."{name}"' for name in expected if name in known)
