@@ -6,7 +6,7 @@ the constraint is tried again. It all happens inside the caller's transaction.
 
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum, auto
 from pathlib import Path
 
@@ -31,8 +31,17 @@ _IMPOSSIBLE = ("0A", "22", "42", "54")
 #: A foreign key that most rows break, and not only a few, says nothing about the rows.
 _MANY_ORPHANS = 100
 _KINDS = {"f": "foreign key", "p": "primary key", "u": "unique key", "c": "check"}
-#: A table of the plan, and the rows that were in it before.
-_Loaded = tuple[TablePlan, Present | None]
+
+
+@dataclass(frozen=True)
+class _Loaded:
+    """A table of the plan, and the rows that were in it before."""
+
+    table: TablePlan
+    present: Present | None
+    #: Positions of the source rows that left it. Rows that differ in the source may be equal in
+    #: the target, and be expelled by different rules: each of them leaves once.
+    left: set[int] = field(default_factory=set)
 
 
 @dataclass(frozen=True)
@@ -92,7 +101,7 @@ def put_back(
         The rows that broke a constraint (they are no longer in the target), and what
         could not be created for another reason.
     """
-    tables = {table.target: (table, present.get(table.target)) for table in plan.tables}
+    tables = {table.target: _Loaded(table, present.get(table.target)) for table in plan.tables}
     refused: list[RefusedRow] = []
     left_out: list[LeftOut] = []
     for rule in (rule for rule in taken.rules if rule.kind != "f"):
@@ -113,11 +122,11 @@ def _create(
 ) -> list[RefusedRow]:
     if _try(connection, rule, left_out) is not Made.BROKEN:
         return []
-    if rule.source and not _broken_in_source(snapshot, tables[rule.table][0].table, rule.source):
+    if rule.source and not _broken_in_source(snapshot, tables[rule.table].table.table, rule.source):
         why = "its rows keep it in SQLite and break it in PostgreSQL"
         left_out.append(LeftOut(kind="check", name=f"{rule.table}.{rule.name}", why=why))
         return []
-    refused = _expel(connection, snapshot, rule, *tables[rule.table])
+    refused = _expel(connection, snapshot, rule, tables[rule.table])
     connection.execute(rule.create)
     return refused
 
@@ -158,7 +167,7 @@ def _create_foreign_keys(
             row
             for rule in possible
             if _is_loaded(rule, tables) and not rule.keeps_orphans
-            for row in _expel(connection, snapshot, rule, *tables[rule.table])
+            for row in _expel(connection, snapshot, rule, tables[rule.table])
         ]
         refused += expelled
         if not expelled:
@@ -173,7 +182,7 @@ def _create_foreign_keys(
 
 
 def _is_loaded(rule: Rule, tables: Mapping[str, _Loaded]) -> bool:
-    return rule.table in tables and tables[rule.table][0].schema_name == rule.schema
+    return rule.table in tables and tables[rule.table].table.schema_name == rule.schema
 
 
 def _is_no_key(connection: Connection, rule: Rule, made: "Made", left_out: list[LeftOut]) -> bool:
@@ -224,14 +233,9 @@ def _try(connection: Connection, rule: Rule, left_out: list[LeftOut]) -> Made:
     return Made.CREATED
 
 
-def _expel(
-    connection: Connection,
-    snapshot: Path,
-    rule: Rule,
-    table: TablePlan,
-    present: Present | None,
-) -> list[RefusedRow]:
+def _expel(connection: Connection, snapshot: Path, rule: Rule, loaded: _Loaded) -> list[RefusedRow]:
     """Delete the rows that break a rule and find them again in the source by their digests."""
+    table, present = loaded.table, loaded.present
     query = statement("expel").format(
         offenders=_offenders(rule, present),
         was_there=_was_there(present, sql.SQL("o.row_id")),
@@ -250,8 +254,9 @@ def _expel(
     refused = []
     # Of equal rows the later ones are expelled: so the found rows are taken from the end.
     for row, digest in reversed(list(_matching(snapshot, table, wanted))):
-        if wanted[digest]:
+        if wanted[digest] and row.position not in loaded.left:
             wanted[digest] -= 1
+            loaded.left.add(row.position)
             reason, sqlstate = _reason(rule, beside_earlier=earlier[digest])
             refused.append(RefusedRow(table, row, column, reason, sqlstate))
     return refused[::-1]

@@ -154,6 +154,22 @@ KEYS = (
         (Refused("sessions", "id", "23505", uuid(10).upper(), "already there"),),
     ),
     Hazard(
+        "rows that are equal in PostgreSQL alone, and orphans",
+        SESSIONS
+        + TASKS
+        + task(uuid(10), uuid(9))
+        + task(uuid(10).upper(), uuid(9))
+        + "create table p (k text primary key); create table c (k text primary key references p);"
+        "insert into c values ('x'), (x'78');",
+        {"select count(*) from tasks": [(0,)], "select count(*) from c": [(0,)]},
+        (
+            Refused("tasks", "id", "23505", uuid(10).upper(), "already there"),
+            Refused("tasks", "session_id", "23503", uuid(9), "no row in sessions"),
+            Refused("c", "k", "23505", b"x", "already there"),
+            Refused("c", "k", "23503", "x", "no row in p"),
+        ),
+    ),
+    Hazard(
         "a path that is there twice",
         FILES + file(1) + f"insert into files values (2, '/1', 'n', 1, 0.5, 0, null, {WHEN});",
         {"select id from files": [(1,)]},
