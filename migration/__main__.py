@@ -24,7 +24,6 @@ from migration.quarantine.verbs import app as quarantine_app
 from migration.reverify import verify_last_run
 from migration.run import Options, migrate
 from migration.settings import MigrationSettings
-from migration.show_plan import show_plan
 from migration.snapshot import Snapshot, take_snapshot
 from migration.source import check_source, find_source
 from migration.statements import fetch
@@ -105,7 +104,7 @@ def plan(
     if as_json:
         out.print_json(decided.model_dump_json())
     else:
-        show_plan(out, decided)
+        show.plan(out, decided)
 
 
 @app.command()

@@ -11,8 +11,8 @@ from psycopg import sql
 
 from migration.plan import ColumnPlan, Plan, TablePlan
 from migration.schema import LeftOut
-from migration.statements import Connection, trusted
-from migration.target import identifier
+from migration.statements import Connection, fetch_number, is_impossible, said, trusted
+from migration.target import STAGING, identifier
 
 #: Every type that a plan can choose; a name from anywhere else never becomes SQL.
 _TYPES = {
@@ -80,10 +80,10 @@ def _generate(connection: Connection, table: TablePlan, left_out: list[LeftOut])
         with connection.transaction():
             _make_again(connection, table, generated)
     except psycopg.Error as error:
-        if not is_refusal(error):
+        if not is_impossible(error):
             raise
         for name in generated:
-            why = f"its values arrive as plain values: {first_line(error)}"
+            why = f"its values arrive as plain values: {said(error)}"
             left_out.append(
                 LeftOut(kind="generated column", name=f"{table.table.name}.{name}", why=why)
             )
@@ -95,30 +95,20 @@ def _why_not_generated(connection: Connection, table: TablePlan, column: ColumnP
     )
     try:
         with connection.transaction():
-            row = connection.execute(query).fetchone()
+            differing = fetch_number(connection, query)
     except psycopg.Error as error:
-        if not is_refusal(error):
+        if not is_impossible(error):
             raise
-        return first_line(error)
-    return f"PostgreSQL computes {row[0]} of them differently" if row and row[0] else ""
+        return said(error)
+    return f"PostgreSQL computes {differing} of them differently" if differing else ""
 
 
 def _make_again(connection: Connection, table: TablePlan, generated: list[str]) -> None:
-    # Not a name of the source: those are never this long.
-    loaded = sql.Identifier(table.schema_name, "loaded_" + "_" * 56)
+    # Out of the way with its sequence, so that the new table's gets the usual name.
+    loaded = sql.Identifier(STAGING, table.target)
     connection.execute(
-        sql.SQL("alter table {} rename to {}").format(
-            identifier(table), sql.Identifier("loaded_" + "_" * 56)
-        )
+        sql.SQL("alter table {} set schema {}").format(identifier(table), sql.Identifier(STAGING))
     )
-    for column in table.columns:
-        if _is_identity(table, column):
-            # Its sequence goes with it, so that the new table's gets the usual name.
-            connection.execute(
-                sql.SQL("alter table {} alter column {} drop identity").format(
-                    loaded, sql.Identifier(column.target)
-                )
-            )
     _create_table(connection, table, generated)
     names = sql.SQL(", ").join(
         sql.Identifier(column.target) for column in table.columns if column.target not in generated
@@ -144,10 +134,10 @@ def _set_default(
                 )
             )
     except psycopg.Error as error:
-        if not is_refusal(error):
+        if not is_impossible(error):
             raise
         name = f"{table.table.name}.{column.source}"
-        left_out.append(LeftOut(kind="default", name=name, why=first_line(error)))
+        left_out.append(LeftOut(kind="default", name=name, why=said(error)))
 
 
 def _create_table(connection: Connection, table: TablePlan, generated: Iterable[str]) -> None:
@@ -171,13 +161,3 @@ def _create_table(connection: Connection, table: TablePlan, generated: Iterable[
 def _is_identity(table: TablePlan, column: ColumnPlan) -> bool:
     alias = table.table.rowid_alias
     return column.source == alias and column.pg_type == "bigint" and column.not_null
-
-
-def is_refusal(error: psycopg.Error) -> bool:
-    """PostgreSQL does not accept this SQL, or cannot compute it: not a fault of the server."""
-    return (error.sqlstate or "").startswith(("0A", "22", "42", "54"))
-
-
-def first_line(error: psycopg.Error) -> str:
-    """What PostgreSQL said, in one line."""
-    return f"{str(error).splitlines()[0]} ({error.sqlstate})"

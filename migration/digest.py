@@ -6,7 +6,7 @@ the rows of such buckets are looked at one by one.
 """
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -14,9 +14,10 @@ import psycopg
 from psycopg import sql
 
 from migration.canonical import field_of, row_digest, sql_digest
+from migration.convert import Converted
 from migration.plan import Plan, TablePlan
 from migration.rows import RefusedRow, RowConverter
-from migration.source import read_rows
+from migration.source import Row, read_rows
 from migration.statements import statement
 
 _BUCKET_BITS = 12
@@ -72,16 +73,37 @@ def bucket_of(digest: bytes) -> int:
     return int.from_bytes(digest[8:10], "big") >> (16 - _BUCKET_BITS)
 
 
+class RowDigester:
+    """Converts rows of one table as they are loaded, and digests them."""
+
+    def __init__(self, table: TablePlan) -> None:
+        self._converter = RowConverter(table)
+        self._fields = [field_of(column) for column in table.columns]
+
+    @property
+    def repairs(self) -> Counter[tuple[str, str]]:
+        """What policies changed so far, by (target column, policy)."""
+        return self._converter.repairs
+
+    def digest(self, values: list[Converted]) -> bytes:
+        """The digest of a converted row."""
+        return row_digest(self._fields, values)
+
+    def digested(self, rows: Iterable[Row]) -> Iterator[tuple[Row, list[Converted], bytes]]:
+        """Each row that can be converted, with its values for PostgreSQL and their digest."""
+        for row in rows:
+            converted = self._converter.convert(row)
+            if not isinstance(converted, RefusedRow):
+                yield row, converted, self.digest(converted)
+
+
 def source_digest(snapshot: Path, table: TablePlan) -> TableDigest:
     """The digest of every source row that can be converted at all."""
     result = TableDigest()
-    converter = RowConverter(table)
-    fields = [field_of(column) for column in table.columns]
-    for row in read_rows(snapshot, table.table):
-        converted = converter.convert(row)
-        if not isinstance(converted, RefusedRow):
-            result.add(row_digest(fields, converted))
-    result.repairs = converter.repairs
+    digester = RowDigester(table)
+    for _, _, digest in digester.digested(read_rows(snapshot, table.table)):
+        result.add(digest)
+    result.repairs = digester.repairs
     return result
 
 

@@ -12,14 +12,13 @@ from pathlib import Path
 import psycopg
 from psycopg import sql
 
-from migration.canonical import field_of, row_digest
 from migration.convert import Converted
 from migration.creation import create_missing
-from migration.digest import target_digest
+from migration.digest import RowDigester, target_digest
+from migration.load.refusal import is_refusal
 from migration.plan import Estimate, Plan, TablePlan
-from migration.rows import RefusedRow, RowConverter
 from migration.source import read_rows
-from migration.statements import Connection, fetch
+from migration.statements import Connection, fetch, fetch_number
 from migration.target import identifier, make_schema
 
 #: The largest tables are probed: so many, each for so long.
@@ -77,13 +76,15 @@ def _probe(connection: Connection, snapshot: Path, plan: Plan, table: TablePlan)
                     )
                 )
             target_digest(connection, probe)
-            row = connection.execute(
-                "select pg_total_relation_size(%s::regclass)",
-                [identifier(probe).as_string(connection)],
-            ).fetchone()
-            size = int(str(row[0])) if row else 0
-    except psycopg.Error:
-        # A row in the sample is one that the run will find and name.
+            size = fetch_number(
+                connection,
+                sql.SQL("select pg_total_relation_size(%s::regclass)"),
+                identifier(probe).as_string(connection),
+            )
+    except psycopg.Error as error:
+        if not is_refusal(error):
+            raise
+        # A row of the sample is one that the run will find and name.
         return None
     return _Sample(rows, time.monotonic() - started, size)
 
@@ -115,13 +116,8 @@ def _copy(connection: Connection, snapshot: Path, table: TablePlan) -> int:
 
 def _for_a_while(snapshot: Path, table: TablePlan) -> Iterator[list[Converted]]:
     """The first rows, converted and hashed as a run does it."""
-    convert = RowConverter(table).convert
-    fields = [field_of(column) for column in table.columns]
     end = time.monotonic() + _SECONDS
-    for row in read_rows(snapshot, table.table):
-        converted = convert(row)
-        if not isinstance(converted, RefusedRow):
-            row_digest(fields, converted)
-            yield converted
+    for _, values, _ in RowDigester(table).digested(read_rows(snapshot, table.table)):
+        yield values
         if time.monotonic() > end:
             return

@@ -8,6 +8,8 @@ _DATE = "[0-9][0-9][0-9][0-9]-[01][0-9]-[0-3][0-9]"
 _TIME = "[0-2][0-9]:[0-5][0-9]:[0-5][0-9]"
 _HEXADECIMAL = "[0-9a-f]"
 _UUID = "-".join(_HEXADECIMAL * length for length in (8, 4, 4, 4, 12))
+#: The facts that are values, not counts: there may be none.
+_EXTREMES = ("smallest", "largest", "smallest_real", "largest_real")
 _KIND = "typeof({column})"
 _TEXT = f"{_KIND} = 'text'"
 # Compared as it stands, a column of numeric affinity (every DATETIME) makes a number of '0001'.
@@ -93,7 +95,7 @@ class ColumnProfile(BaseModel):
             if name.startswith("form_")
         }
         rest = {
-            name: value if "st_real" in name or name in ("smallest", "largest") else value or 0
+            name: value if name in _EXTREMES else value or 0
             for name, value in counts.items()
             if not name.startswith("form_")
         }

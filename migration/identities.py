@@ -6,7 +6,7 @@ from psycopg import sql
 
 from migration.plan import Plan
 from migration.schema import LeftOut
-from migration.statements import Connection, fetch
+from migration.statements import Connection, fetch, fetch_number, statement
 
 
 def reset_identities(
@@ -30,8 +30,7 @@ def reset_identities(
         query = sql.SQL("select coalesce(max({}), 0) from {}").format(
             sql.Identifier(column), sql.Identifier(plan.schema_name, name)
         )
-        found = connection.execute(query).fetchone()
-        largest = int(str(found[0])) if found else 0
+        largest = fetch_number(connection, query)
         reached = max(largest, marks[name], row["position"] if name in merged else 0)
         following = max(reached + 1, row["lowest"])
         sequence = sql.Identifier(row["sequence_schema"], row["sequence_name"])
@@ -50,3 +49,17 @@ def reset_identities(
             )
             exhausted.append(LeftOut(kind="identity", name=f"{name}.{column}", why=why))
     return exhausted
+
+
+def lift_identities(connection: Connection, schema: str, table: str) -> None:
+    """Let numbers go on above those that came in while others write; none ever goes back."""
+    for row in fetch(connection, "identities", schema=schema, tables=[table]):
+        sequence = sql.Identifier(row["sequence_schema"], row["sequence_name"])
+        connection.execute(
+            statement("lift_identity").format(
+                identity=sql.Identifier(row["column_name"]),
+                relation=sql.Identifier(schema, table),
+                sequence=sql.Literal(sequence.as_string(connection)),
+                state=sequence,
+            )
+        )

@@ -16,7 +16,7 @@ from database.settings import Server
 from migration.canonical import sql_digest
 from migration.digest import TableDigest, fetch_digest, target_digest
 from migration.plan import Plan, TablePlan
-from migration.statements import Connection, fetch, statement
+from migration.statements import Connection, fetch, fetch_number, statement
 from migration.target import identifier
 
 
@@ -55,9 +55,8 @@ def rows_present(connection: Connection, plan: Plan) -> dict[str, int]:
     for table in plan.tables:
         if table.known:
             query = sql.SQL("select count(*) from {}").format(identifier(table))
-            row = connection.execute(query).fetchone()
-            if row and row[0]:
-                found[table.target] = int(str(row[0]))
+            if rows := fetch_number(connection, query):
+                found[table.target] = rows
     return found
 
 
@@ -103,10 +102,10 @@ def remember(connection: Connection, plan: Plan, present: Iterable[str]) -> dict
     """Note the place and the content of every row of these tables of the plan."""
     chosen = set(present)
     found = {}
-    for number, table in enumerate(plan.tables):
+    for position, table in enumerate(plan.tables):
         if table.target not in chosen:
             continue
-        places = sql.Identifier("pg_temp", f"present_{number}")
+        places = sql.Identifier("pg_temp", f"present_{position}")
         connection.execute(
             statement("remember_places").format(places=places, relation=identifier(table))
         )
@@ -188,9 +187,8 @@ def _refuse_referenced(connection: Connection, plan: Plan) -> None:
                 sql.SQL("{} is not null").format(sql.Identifier(name)) for name in row["columns"]
             ),
         )
-        counted = connection.execute(query).fetchone()
-        if counted and counted[0]:
-            found[name] = int(str(counted[0]))
+        if rows := fetch_number(connection, query):
+            found[name] = rows
     if found:
         raise TargetError(
             f"Rows of other tables refer to the rows that would be replaced: {_listed(found)}.",

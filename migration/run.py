@@ -34,7 +34,7 @@ from migration.quoting import printable
 from migration.report.report import Report, RunFacts
 from migration.rows import RefusedRow
 from migration.snapshot import take_snapshot
-from migration.statements import Connection, fetch, statement
+from migration.statements import Connection, fetch, fetch_number, statement
 from migration.target import (
     analyze,
     check_schema,
@@ -231,8 +231,7 @@ def _size(connection: Connection, loaded: LoadedTable) -> int:
     query = sql.SQL("select pg_table_size({}::regclass)").format(
         sql.Literal(identifier(loaded.table).as_string(connection))
     )
-    row = connection.execute(query).fetchone()
-    return int(str(row[0])) if row else 0
+    return fetch_number(connection, query)
 
 
 @contextmanager

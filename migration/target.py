@@ -10,7 +10,8 @@ from database.connect import connect
 from database.drift import Drift, table_drift
 from database.errors import TargetError, UsageError
 from database.settings import Server
-from migration.plan import PUBLIC, Plan, TablePlan, TargetColumn
+from migration.known import TargetColumn, TargetTables
+from migration.plan import PUBLIC, Plan, TablePlan
 from migration.statements import Connection, fetch, trusted
 
 LOGIN = "migrator"
@@ -20,7 +21,9 @@ _LOCK_TIMEOUT = "10s"
 _LEAVING = "3s"
 #: PostgreSQL cuts identifiers after 63 bytes.
 _NAME_BYTES = 63
-_RESERVED_SCHEMAS = ("information_schema", "app", "migration", "migration_staging")
+#: Where tables stand for a moment; empty between two runs (sql/15_schemas.sql).
+STAGING = "migration_staging"
+_RESERVED_SCHEMAS = ("information_schema", "app", "migration", STAGING)
 #: The key of the advisory lock that one migration at a time holds.
 _LOCK_KEY = 0x61746C61  # "atla"
 
@@ -46,9 +49,7 @@ def open_target(server: Server) -> Iterator[Connection]:
             raise _explained(server, error) from error
 
 
-def read_target(
-    connection: Connection, schema: str = PUBLIC
-) -> dict[str, tuple[TargetColumn, ...]]:
+def read_target(connection: Connection, schema: str = PUBLIC) -> TargetTables:
     """The tables of a schema of the target by name, with their columns in order."""
     tables: dict[str, list[TargetColumn]] = {}
     for row in fetch(connection, "target_columns", schema=schema):

@@ -4,19 +4,19 @@ Rows in quarantine are taken out of the source's side: what remains must be equa
 """
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
 
 from psycopg import sql
 
-from migration.canonical import canonical_value, field_of, row_digest, sql_digest, sql_field
+from migration.canonical import canonical_value, sql_digest, sql_field
 from migration.convert import Converted
-from migration.digest import TableDigest, bucket_of, fetch_digest
+from migration.digest import RowDigester, TableDigest, bucket_of, fetch_digest
 from migration.plan import TablePlan
 from migration.present import Present
-from migration.rows import RefusedRow, RowConverter
+from migration.rows import RefusedRow
 from migration.source import Row, read_rows
 from migration.statements import Connection, statement
 from migration.target import identifier
@@ -88,12 +88,15 @@ def verify_table(
             source has not.
         others: after a merge, the content of the rows that were left out.
     """
-    excluded = _excluded(table, quarantined)
+    digester = RowDigester(table)
+    # A row that does not convert was never in the source's digest.
+    excluded = Counter(
+        digest for _, _, digest in digester.digested(entry.row for entry in quarantined)
+    )
     for digest, times in excluded.items():
         source.add(digest, times=-times)
-    fields = [field_of(column) for column in table.columns]
     for row in replayed:
-        source.add(row_digest(fields, row.values))
+        source.add(digester.digest(row.values))
     digests = _digests(table, present)
     target = TableDigest() if table.impossible else _target_digest(connection, digests)
     if others is not None:
@@ -105,18 +108,6 @@ def verify_table(
         search = _Search(digests, set(buckets[:_BUCKETS_SEARCHED]), unknown)
         differences = _locate(connection, snapshot, table, search, excluded, replayed=replayed)
     return VerifiedTable(table, target.rows, source.summary(), target.summary(), tuple(differences))
-
-
-def _excluded(table: TablePlan, quarantined: Iterable[RefusedRow]) -> Counter[bytes]:
-    convert = RowConverter(table).convert
-    fields = [field_of(column) for column in table.columns]
-    found: Counter[bytes] = Counter()
-    for entry in quarantined:
-        converted = convert(entry.row)
-        # A row that does not convert was never in the source's digest.
-        if not isinstance(converted, RefusedRow):
-            found[row_digest(fields, converted)] += 1
-    return found
 
 
 def _digests(table: TablePlan, present: Present | None) -> sql.Composed:
@@ -163,11 +154,11 @@ def _locate(
     theirs = _target_rows(connection, table, search)
     unmatched = Counter({digest: len(rows) for digest, rows in theirs.items()}) + excluded
     missing: list[tuple[Row, _Cells]] = []
-    fields = [field_of(column) for column in table.columns]
-    for row, converted in chain(
-        _converted(snapshot, table), ((Row(r.position, (), ()), r.values) for r in replayed)
+    digester = RowDigester(table)
+    for row, converted, digest in chain(
+        digester.digested(read_rows(snapshot, table.table)),
+        ((Row(r.position, (), ()), r.values, digester.digest(r.values)) for r in replayed),
     ):
-        digest = row_digest(fields, converted)
         if bucket_of(digest) not in search.buckets:
             continue
         if unmatched[digest] > 0:
@@ -183,14 +174,6 @@ def _locate(
         found = [entry for entry in found if entry.source != _MISSING]
         found = found or [Difference(table.target, "", None, "as at the merge", "changed since")]
     return found[:_SHOWN]
-
-
-def _converted(snapshot: Path, table: TablePlan) -> Iterator[tuple[Row, list[Converted]]]:
-    convert = RowConverter(table).convert
-    for row in read_rows(snapshot, table.table):
-        converted = convert(row)
-        if not isinstance(converted, RefusedRow):
-            yield row, converted
 
 
 def _target_rows(

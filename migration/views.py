@@ -8,16 +8,14 @@ from pathlib import Path
 import psycopg
 from psycopg import sql
 
-from migration.creation import first_line, is_refusal
 from migration.plan import Plan, ViewPlan
 from migration.quoting import quote_name
 from migration.schema import LeftOut
 from migration.source import open_source
-from migration.statements import Connection, trusted
+from migration.statements import Connection, fetch_number, is_impossible, said, trusted
 
 #: A view that takes longer than this in either database is created without being compared.
 _VIEW_SECONDS = 10
-_CANCELLED = "57014"
 
 
 def create_views(
@@ -50,9 +48,9 @@ def create_views(
         except _DifferentError as refusal:
             left_out.append(LeftOut(kind="view", name=view.source, why=str(refusal)))
         except psycopg.Error as error:
-            if not is_refusal(error) and error.sqlstate != _CANCELLED:
+            if not is_impossible(error):
                 raise
-            left_out.append(LeftOut(kind="view", name=view.source, why=first_line(error)))
+            left_out.append(LeftOut(kind="view", name=view.source, why=said(error)))
     return left_out
 
 
@@ -65,14 +63,17 @@ def _compare(connection: Connection, snapshot: Path, plan: Plan, view: ViewPlan)
     expected = _rows_in_source(snapshot, view)
     if expected is None:
         return
-    connection.execute(
-        sql.SQL("set local statement_timeout = {}").format(sql.Literal(_VIEW_SECONDS * 1000))
-    )
     name = sql.Identifier(plan.schema_name, view.target)
-    row = connection.execute(sql.SQL("select count(*) from {}").format(name)).fetchone()
-    connection.execute("set local statement_timeout = 0")
-    if row and row[0] != expected:
-        raise _DifferentError(f"it has {row[0]} rows in PostgreSQL and {expected} in SQLite")
+    limit = sql.SQL("set local statement_timeout = {}")
+    try:
+        with connection.transaction():
+            connection.execute(limit.format(sql.Literal(_VIEW_SECONDS * 1000)))
+            rows = fetch_number(connection, sql.SQL("select count(*) from {}").format(name))
+            connection.execute(limit.format(sql.Literal(0)))
+    except psycopg.errors.QueryCanceled:
+        return
+    if rows != expected:
+        raise _DifferentError(f"it has {rows} rows in PostgreSQL and {expected} in SQLite")
 
 
 def _rows_in_source(snapshot: Path, view: ViewPlan) -> int | None:

@@ -207,13 +207,14 @@ class _Copy:
         }
         numbers = {column.target: number for number, column in enumerate(self._table.columns)}
         convert = RowConverter(self._table).convert
-        refusals = []
+        refused = []
         for row in rows_at(self._snapshot, self._table, set(columns)) if columns else ():
             converted = convert(row)
             assert not isinstance(converted, RefusedRow)
             number = numbers[columns[row.position]]
-            refusals.append(self._explain(row, converted, None, [number]))
-        return refused_rows(self._snapshot, self._table, refusals)
+            refusal = self._explain(row, converted, None, [number])
+            refused.append(refusal.of(self._table, row))
+        return refused
 
 
 def _batches(

@@ -22,7 +22,7 @@ from migration.load.refusal import refused_rows
 from migration.load.rendering import RenderedTable, Rendering, is_staged, render
 from migration.plan import Plan, TablePlan
 from migration.statements import Connection, fetch
-from migration.target import LOGIN
+from migration.target import LOGIN, STAGING
 
 #: A row counts once when it is rendered, once when it is staged and once when it is cast.
 _STAGES = 3
@@ -113,7 +113,7 @@ class PgloaderEngine:
         staged = {table.name: table for table in rendering.tables.values()}
 
         def growth() -> object:
-            found = fetch(connection, "staging_growth", schema=pgloader_command.STAGING)
+            found = fetch(connection, "staging_growth", schema=STAGING)
             for row in found:
                 if row["relname"] in staged:
                     stages.staged(staged[row["relname"]], row["rows"])

@@ -14,12 +14,10 @@ from pathlib import Path
 from database.errors import UsageError
 from database.settings import Server
 from migration.load.rendering import Rendering
-from migration.target import LOGIN, OWNER
+from migration.target import LOGIN, OWNER, STAGING
 
 #: By this name its sessions are found again.
 APPLICATION = "pgloader"
-#: The schema of the staging tables, empty between two runs (sql/15_schemas.sql).
-STAGING = "migration_staging"
 
 #: Bytes of rows that pgloader may hold between reading and writing. Its heap has 1 GB, of which
 #: the garbage collector needs half, and a character takes four bytes in it.

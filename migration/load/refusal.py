@@ -12,7 +12,7 @@ import psycopg
 
 from migration.plan import TablePlan
 from migration.rows import RefusedRow, RowConverter, rows_at
-from migration.source import read_rows
+from migration.source import Row, read_rows
 from migration.statements import Connection, fetch
 from migration.target import identifier
 
@@ -35,6 +35,11 @@ class Refusal:
     column: int | None
     reason: str
     sqlstate: str
+
+    def of(self, table: TablePlan, row: Row) -> RefusedRow:
+        """The row itself, refused for this."""
+        column = None if self.column is None else table.columns[self.column].source
+        return RefusedRow(table, row, column, self.reason, self.sqlstate)
 
 
 @dataclass(frozen=True)
@@ -136,9 +141,7 @@ def refused_rows(snapshot: Path, table: TablePlan, refusals: Iterable[Refusal]) 
     by_position = {refusal.position: refusal for refusal in refusals}
     refused = []
     for row in rows_at(snapshot, table, set(by_position)) if by_position else ():
-        refusal = by_position[row.position]
-        column = None if refusal.column is None else table.columns[refusal.column].source
-        refused.append(RefusedRow(table, row, column, refusal.reason, refusal.sqlstate))
+        refused.append(by_position[row.position].of(table, row))
     return refused
 
 

@@ -9,7 +9,7 @@ from psycopg import sql
 
 from database.connect import connect
 from database.settings import Server
-from migration.load.pgloader_command import APPLICATION, STAGING
+from migration.load.pgloader_command import APPLICATION
 from migration.load.refusal import (
     Attempt,
     Refusal,
@@ -19,8 +19,8 @@ from migration.load.refusal import (
     narrow,
 )
 from migration.load.rendering import RenderedTable, Rendering
-from migration.statements import Connection, fetch, statement, trusted
-from migration.target import LOGIN, OWNER, identifier
+from migration.statements import Connection, fetch, fetch_number, statement, trusted
+from migration.target import LOGIN, OWNER, STAGING, identifier
 
 _LOCK_TIMEOUT = "10s"
 
@@ -69,14 +69,13 @@ def count_rows(connection: Connection, rendering: Rendering) -> dict[str, int]:
     counts = {}
     for name in rendering.counts():
         query = sql.SQL("select count(*) from {}").format(sql.Identifier(STAGING, name))
-        row = connection.execute(query).fetchone()
-        counts[name] = int(str(row[0])) if row else 0
+        counts[name] = fetch_number(connection, query)
     return counts
 
 
 def join_pieces(connection: Connection, rendering: Rendering) -> None:
     """Put every long value back into its row."""
-    for number, table in enumerate(rendering.tables.values()):
+    for table_number, table in enumerate(rendering.tables.values()):
         for column in sorted(table.cut):
             connection.execute(
                 statement("join_pieces").format(
@@ -84,7 +83,7 @@ def join_pieces(connection: Connection, rendering: Rendering) -> None:
                     staged_column=_column(column),
                     pieces=sql.Identifier(STAGING, rendering.pieces_name),
                 ),
-                {"table_number": number, "column_number": column},
+                {"table_number": table_number, "column_number": column},
             )
 
 

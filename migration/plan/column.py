@@ -14,10 +14,10 @@ def new_column(
     target: str,
     policy: ColumnPolicy,
     *,
+    not_null: bool,
     added: bool,
-    required: bool = False,
 ) -> ColumnPlan:
-    """Type and nullability by the values that are there, or as the policies say.
+    """Its type by the values that are there, or as the policies say.
 
     Raises:
         UsageError: a policy names a type that there is not.
@@ -35,9 +35,6 @@ def new_column(
         pg_type, why = TYPES[policy.type], "by policy"
     if added:
         why += "; the target lacks this column, it is added"
-    # NOT NULL is kept where every value keeps it; an added column stays nullable, since the
-    # platform's new rows will not fill it.
-    not_null = (required or column.not_null) and not facts.nulls and not added
     return ColumnPlan(
         source=column.name,
         target=target,

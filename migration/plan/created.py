@@ -7,7 +7,7 @@ from migration.plan.keys import foreign_keys, indexes
 from migration.plan.model import MOST_COLUMNS, TablePlan
 from migration.plan.names import column_names
 from migration.profile import TableProfile
-from migration.schema import Table
+from migration.schema import Column, Table
 from migration.translate import read_definition
 
 
@@ -21,11 +21,8 @@ def created_table(entry: TableProfile, draft: Draft) -> TablePlan:
             draft.facts[table.name.lower(), column.name.lower()],
             columns[column.name],
             draft.policies.column(table.name, column.name),
+            not_null=_is_not_null(entry, column),
             added=False,
-            required=column.name in table.primary_key,
-        ).model_copy(
-            # Facts of joined columns say nothing about the NULLs of this one.
-            update={"not_null": _not_null(entry, column.name)}
         )
         for column in table.columns
     )
@@ -66,10 +63,10 @@ def impossible(table: Table) -> str | None:
     )
 
 
-def _not_null(entry: TableProfile, name: str) -> bool:
-    column = next(column for column in entry.table.columns if column.name == name)
-    required = column.not_null or name in entry.table.primary_key
-    return required and not entry.columns[name].nulls
+def _is_not_null(entry: TableProfile, column: Column) -> bool:
+    """NOT NULL is kept where every value keeps it."""
+    required = column.not_null or column.name in entry.table.primary_key
+    return required and not entry.columns[column.name].nulls
 
 
 def _primary_key(entry: TableProfile, draft: Draft) -> tuple[str, ...]:

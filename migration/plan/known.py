@@ -26,7 +26,10 @@ def known_table(
         policy = policies.column(entry.table.name, column.name)
         if match is None:
             evidence = column.declared, entry.columns[column.name]
-            plans.append(new_column(column, evidence, column.name, policy, added=True))
+            # Nullable, since the platform's new rows will not fill it.
+            plans.append(
+                new_column(column, evidence, column.name, policy, not_null=False, added=True)
+            )
         elif match.generated:
             problems.append(f"{name}.{match.name} is generated in the target and cannot be loaded")
         else:

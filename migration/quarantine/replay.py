@@ -14,8 +14,10 @@ from psycopg.types.json import Jsonb
 
 from database.errors import TargetError
 from migration.backfill import backfills
-from migration.canonical import canonical_value, field_of, row_digest, sql_digest, sql_field
+from migration.canonical import canonical_value, sql_digest, sql_field
 from migration.convert import Converted
+from migration.digest import RowDigester
+from migration.identities import lift_identities
 from migration.plan import Plan, TablePlan
 from migration.quarantine import read
 from migration.quarantine.keep import cells, keep_pieces
@@ -107,7 +109,8 @@ def replay(
             waiting = [failure.entry_id for failure in orphans]
         if dry_run:
             raise psycopg.Rollback(transaction)
-        _lift_identities(connection, replayer.tables)
+        for schema, table in sorted(replayer.tables):
+            lift_identities(connection, schema, table)
     outcome.failed.sort(key=lambda failure: failure.entry_id)
     return outcome
 
@@ -175,8 +178,7 @@ class _Replayer:
     def _verify(self, table: TablePlan, converted: list[Converted], row_id: str) -> None:
         """Compare what is in the target with what was sent."""
         relation = _one_row(table, row_id)
-        fields = [field_of(column) for column in table.columns]
-        expected = row_digest(fields, converted).hex()
+        expected = RowDigester(table).digest(converted).hex()
         found = self._connection.execute(sql_digest(table.columns, relation)).fetchone()
         if found is not None and found[1] == expected:
             return
@@ -252,17 +254,3 @@ def _insertion(table: TablePlan) -> sql.Composed:
         sql.SQL(", ").join(map(sql.Identifier, names)),
         sql.SQL(", ").join(values),
     )
-
-
-def _lift_identities(connection: Connection, tables: set[tuple[str, str]]) -> None:
-    """Let identities go on above the ids that came in; none ever goes back."""
-    for schema, table in sorted(tables):
-        for row in fetch(connection, "identity_sequences", schema=schema, table=table):
-            connection.execute(
-                statement("lift_identity").format(
-                    identity=sql.Identifier(row["column_name"]),
-                    relation=sql.Identifier(schema, table),
-                    sequence=sql.Literal(row["sequence"]),
-                    state=trusted(row["sequence"]),
-                )
-            )

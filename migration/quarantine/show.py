@@ -8,13 +8,13 @@ from typing import Any
 import typer
 from rich.console import Console
 from rich.markup import escape
-from rich.table import Table as Grid
 
 from migration.convert import Converted
 from migration.quarantine.hints import hint
 from migration.quarantine.replay import Replay
 from migration.quarantine.values import visible, visible_cell
 from migration.rows import storage_class
+from migration.show.grid import make_grid
 
 _SHORT = 60
 _LISTED = 50
@@ -66,7 +66,7 @@ def listed(
     if not causes:
         console.print("nothing is in quarantine")
         return
-    grid = _grid("rows", "table", "column", "sqlstate", "reason")
+    grid = make_grid("rows", "table", "column", "sqlstate", "reason", numbers=("rows",))
     for cause in causes[:_LISTED]:
         grid.add_row(
             _count(cause),
@@ -79,7 +79,7 @@ def listed(
     if len(causes) > _LISTED:
         console.print(f"… and {len(causes) - _LISTED} more causes")
     console.print()
-    grid = _grid("id", "table", "key", "column", "refused value", "")
+    grid = make_grid("id", "table", "key", "column", "refused value", "", numbers=("id",))
     for row in rows:
         cell = row["refused_value"]
         grid.add_row(
@@ -111,7 +111,7 @@ def row(console: Console, found: Mapping[str, Any], values: Mapping[str, Convert
         console.print(f"  [green]replayed at {found['replayed_at']:%Y-%m-%d %H:%M:%S %Z}[/]")
     else:
         console.print(f"  → {escape(hint(found['sqlstate'], column))}")
-    grid = _grid("", "column", "class", "value")
+    grid = make_grid("", "column", "class", "value")
     for name, value in values.items():
         mark = "[yellow]✕[/]" if name == column else ""
         shown = escape(visible(value))
@@ -185,10 +185,3 @@ def _count(cause: Mapping[str, Any]) -> str:
 
 def _rows(count: int) -> str:
     return f"{count} row{'' if count == 1 else 's'}"
-
-
-def _grid(*headings: str) -> Grid:
-    grid = Grid(box=None, pad_edge=False, header_style="bold")
-    for heading in headings:
-        grid.add_column(heading, justify="right" if heading in ("rows", "id") else "left")
-    return grid

@@ -4,30 +4,30 @@ from collections.abc import Iterator
 
 from rich.console import Console
 from rich.markup import escape
-from rich.table import Table as Grid
 
 from migration.plan import Plan, TablePlan
-from migration.show import not_carried
+from migration.show.grid import make_grid
+from migration.show.not_carried import not_carried
 
 
-def show_plan(console: Console, plan: Plan) -> None:
+def plan(console: Console, decided: Plan) -> None:
     """Columns first, then keys and views, then what does not arrive or will be refused."""
-    _columns(console, plan)
-    _rules(console, plan)
-    not_carried(console, [entry.model_dump() for entry in plan.not_carried])
-    for expected in plan.expected:
+    _columns(console, decided)
+    _rules(console, decided)
+    not_carried(console, [entry.model_dump() for entry in decided.not_carried])
+    for expected in decided.expected:
         place = f"{expected.table}.{expected.column}" if expected.column else expected.table
         values = "value" if expected.rows == 1 else "values"
         line = f"expected: {place}: {expected.rows} {values}: {expected.what}"
         console.print(f"[yellow]{escape(line)}[/]")
-    if plan.estimate is not None:
-        console.print(escape(f"estimate: {plan.estimate}"))
-    for problem in plan.problems:
+    if decided.estimate is not None:
+        console.print(escape(f"estimate: {decided.estimate}"))
+    for problem in decided.problems:
         console.print(f"[red]problem: {escape(problem)}[/]")
 
 
 def _columns(console: Console, plan: Plan) -> None:
-    grid = _grid("source", "target", "type", "rows", "why")
+    grid = make_grid("source", "target", "type", "rows", "why", numbers=("rows",))
     for table in plan.tables:
         for column in table.columns:
             why = [column.why]
@@ -46,7 +46,7 @@ def _columns(console: Console, plan: Plan) -> None:
 
 
 def _rules(console: Console, plan: Plan) -> None:
-    grid = _grid("table", "gets", "as")
+    grid = make_grid("table", "gets", "as")
     for table in plan.tables:
         for kind, text in _rules_of(table):
             grid.add_row(escape(table.target), kind, escape(text))
@@ -68,10 +68,3 @@ def _rules_of(table: TablePlan) -> Iterator[tuple[str, str]]:
     for key in table.foreign_keys:
         references = f"{key.parent} ({', '.join(key.references)})"
         yield "foreign key", f"({', '.join(key.columns)}) → {references}"
-
-
-def _grid(*headings: str) -> Grid:
-    grid = Grid(box=None, pad_edge=False, header_style="bold")
-    for heading in headings:
-        grid.add_column(heading, justify="right" if heading == "rows" else "left", overflow="fold")
-    return grid

@@ -4,9 +4,9 @@ from collections.abc import Iterable
 
 from psycopg import sql
 
+from migration.constraints.rule import Rule
 from migration.plan import CheckPlan, ForeignKeyPlan, IndexPlan, TablePlan
 from migration.policies import Orphans
-from migration.rule import Rule
 from migration.statements import trusted
 from migration.target import identifier
 
