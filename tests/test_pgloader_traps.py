@@ -10,15 +10,18 @@ import os
 import shutil
 import sqlite3
 import subprocess
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from rich.console import Console
 
 from database.errors import SourceError
 from database.settings import Server
 from migration.load import EngineName
-from migration.run import Options
+from migration.progress import Steps
+from migration.run import Options, migrate
 from tests.conftest import fresh_database
 from tests.hazards.hazard import Hazard, Refused, Rows
 from tests.hazards.test_hazards import assert_arrived, run
@@ -240,6 +243,84 @@ def test_its_summary_is_no_json_where_names_are_quoted(cluster: Server, tmp_path
         assert query(other, 'select count(*) from "Mixed"') == [(1,)]
     with pytest.raises(json.JSONDecodeError):
         json.loads((tmp_path / "summary.json").read_text())
+
+
+def test_resuming_after_an_error_loses_the_rows_that_are_sound(
+    cluster: Server, database: Server, tmp_path: Path
+) -> None:
+    """The error of a trigger names no line of its batch, and the whole batch is gone."""
+    refuse = """
+        create function refuse() returns trigger language plpgsql as
+            $$ begin if new.message = 'bad' then raise 'no'; end if; return new; end $$;
+        create trigger refuse before insert on logs for each row execute function refuse();"""
+    with contextlib.closing(sqlite3.connect(tmp_path / "source.db")) as connection:
+        connection.executescript(
+            """create table logs (id integer primary key, timestamp datetime, level text,
+                   source text, message text);
+               with recursive n(i) as (select 1 union all select i + 1 from n where i < 100)
+               insert into logs select i, '2026-02-01 10:00:00', 'I', 's',
+                   case i when 50 then 'bad' else 'm' end from n;"""
+        )
+    with fresh_database(cluster) as other:
+        query(other, refuse)
+        clauses = "WITH data only, on error resume next, no foreign keys"
+        assert pgloader_alone(other, tmp_path, clauses).returncode == 0
+        assert query(other, "select count(*) < 99 from logs") == [(True,)]
+    query(database, refuse)
+    options = Options(tmp_path / "source.db", tmp_path / "work", EngineName.PGLOADER, True)
+    hazard = Hazard(
+        "",
+        arrives={"select count(*) from logs": [(99,)]},
+        refused=(Refused("logs", None, "P0001", "bad", "no", "message"),),
+    )
+    assert_arrived(database, options, hazard, run(database, options))
+
+
+def test_sequences_of_mixed_names_break_it(
+    cluster: Server, database: Server, tmp_path: Path
+) -> None:
+    with contextlib.closing(sqlite3.connect(tmp_path / "source.db")) as connection:
+        connection.executescript(
+            """create table "Mixed" ("Id" integer primary key autoincrement, v text);
+               insert into "Mixed" values (7, 'a');"""
+        )
+    following = """insert into "Mixed" (v) values ('b') returning "Id" """
+    with fresh_database(cluster) as other:
+        pgloader_alone(other, tmp_path, "WITH quote identifiers, reset sequences")
+        assert query(other, following) == [(1,)]
+    options = Options(tmp_path / "source.db", tmp_path / "work", EngineName.PGLOADER, True)
+    assert_arrived(
+        database, options, Hazard("", arrives={following: [(8,)]}), run(database, options)
+    )
+
+
+def test_it_never_sees_the_source_which_goes_on_changing(database: Server, tmp_path: Path) -> None:
+    """It reads table by table, each one as it is by then: so it is given one state to read."""
+    path = tmp_path / "source.db"
+    writer = sqlite3.connect(path)
+    writer.executescript(
+        """pragma journal_mode = wal;
+           create table one (v int); create table two (v int);
+           insert into one values (1); insert into two values (1);"""
+    )
+
+    class WritingSteps(Steps):
+        """Somebody writes before every step that comes after the snapshot."""
+
+        @contextlib.contextmanager
+        def step(self, name: str) -> Iterator[None]:
+            if name != "snapshot":
+                writer.executescript("insert into one values (2); insert into two values (2);")
+            with super().step(name):
+                yield
+
+    options = Options(path, tmp_path / "work", EngineName.PGLOADER, quarantine=False)
+    with contextlib.closing(writer):
+        outcome = migrate(database, options, WritingSteps(Console(quiet=True)))
+    assert outcome.report.data["verdict"] == "verified"
+    assert query(database, "select * from one, two") == [(1, 1)]
+    with contextlib.closing(sqlite3.connect(path)) as connection:
+        assert connection.execute("select count(*) > 1 from one").fetchone() == (1,)
 
 
 def test_a_damaged_source_is_no_failure_to_it(
