@@ -7,12 +7,14 @@ of different runs cannot be compared, ratios within one run can.
 
 import contextlib
 import os
+import platform
 import shutil
 import statistics
 import subprocess
 import sys
 import tempfile
 import time
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated
 
@@ -32,6 +34,19 @@ from scripts.demo_data.size import parse_size
 from scripts.make_demo_database import make_demo_database
 
 _SAMPLE_SECONDS = 0.1
+_HEADINGS = ["engine", "median s", "spread s", "ratio", "peak MiB"]
+_PAGE = """\
+# Benchmarks
+
+The whole verified migration of a generated database of the platform's shape, each run into a fresh
+database, the engines in turn. Memory is that of all processes of the job together at their worst
+moment, shared pages counted once, pgloader's among them, PostgreSQL's not. Only the ratios within
+one table mean anything: machines drift.
+
+{table}
+
+{day}, {machine}. Written by `make bench BENCH="{options} --write docs/reference/benchmarks.md"`.
+"""
 CHECKOUT = Path(__file__).resolve().parents[1]
 app = cli.application("Time the verified migration with each engine.")
 out = Console(highlight=False)
@@ -41,6 +56,9 @@ out = Console(highlight=False)
 def main(
     size: Annotated[str, typer.Option(help="Size of the database.")] = "50MB",
     runs: Annotated[int, typer.Option(help="Runs of each engine.")] = 3,
+    write: Annotated[
+        Path | None, typer.Option(help="Also write the figures as a page of the documentation.")
+    ] = None,
 ) -> None:
     """Make a database, migrate it `runs` times with each engine in turn, print medians."""
     engines = [name for name in EngineName if name != "pgloader" or shutil.which("pgloader")]
@@ -54,7 +72,13 @@ def main(
                 taken, peak = _run(server, source, engine, f"bench_{engine}_{number}")
                 seconds[engine].append(taken)
                 memory[engine].append(peak)
-    _print(source.stem, size, seconds, memory)
+    rows = [_figures(name, seconds, memory) for name in engines]
+    grid = Table(*_HEADINGS, title=f"{size}, {runs} run{'s' if runs > 1 else ''} of each engine")
+    for row in rows:
+        grid.add_row(*row)
+    out.print(grid)
+    if write is not None:
+        write.write_text(_page(size, runs, rows), encoding="utf-8")
 
 
 def _run(server: Server, source: Path, engine: EngineName, name: str) -> tuple[float, int]:
@@ -112,20 +136,31 @@ def _memory(process: psutil.Process) -> int:
     return int(getattr(full, "pss", full.uss))
 
 
-def _print(
-    name: str,
-    size: str,
-    seconds: dict[EngineName, list[float]],
-    memory: dict[EngineName, list[int]],
-) -> None:
+def _figures(
+    name: EngineName, seconds: dict[EngineName, list[float]], memory: dict[EngineName, list[int]]
+) -> list[str]:
+    """A row of the table: medians, spread, ratio to the first engine, peak memory."""
     first = statistics.median(next(iter(seconds.values())))
-    grid = Table("engine", "median s", "spread s", "ratio", "peak MiB", title=f"{name}, {size}")
-    for engine, values in seconds.items():
-        median = statistics.median(values)
-        spread = f"{min(values):.2f}-{max(values):.2f}"
-        peak = max(memory[engine]) / 1024
-        grid.add_row(engine, f"{median:.2f}", spread, f"{median / first:.2f}", f"{peak:.0f}")
-    out.print(grid)
+    values = seconds[name]
+    median = statistics.median(values)
+    spread = f"{min(values):.1f} to {max(values):.1f}"
+    return [
+        name,
+        f"{median:.1f}",
+        spread,
+        f"{median / first:.2f}",
+        f"{max(memory[name]) / 1024:.0f}",
+    ]
+
+
+def _page(size: str, runs: int, rows: list[list[str]]) -> str:
+    table = [f"| {' | '.join(row)} |" for row in (_HEADINGS, ["---"] * len(_HEADINGS), *rows)]
+    return _PAGE.format(
+        table="\n".join(table),
+        options=f"--size {size} --runs {runs}",
+        day=datetime.now(UTC).date(),
+        machine=f"{platform.system()}, {os.cpu_count()} cores, Python {platform.python_version()}",
+    )
 
 
 if __name__ == "__main__":
