@@ -8,8 +8,8 @@ import psycopg
 import pytest
 
 from database.settings import Server
+from tests.migrations import make, report
 from tests.programs import query, run_module
-from tests.test_migration_run import make, report
 
 INDEXES = "select indexdef from pg_indexes where tablename = 't' order by 1"
 CONSTRAINTS = (

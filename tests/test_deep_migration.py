@@ -23,8 +23,8 @@ from database.apply import apply_schema
 from database.embedded.server import EmbeddedServer
 from database.settings import Server
 from scripts.make_demo_database import make_demo_database
+from tests.migrations import wait_for_no_migration
 from tests.programs import CHECKOUT, environment, query, run_module
-from tests.test_migration_run import wait_for_no_migration
 
 pytestmark = pytest.mark.deep
 

@@ -1,7 +1,6 @@
 """Any database at all is verified or explained: on random databases, schema included."""
 
 import os
-import shutil
 import tempfile
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -21,10 +20,10 @@ from migration.reverify import verify_last_run
 from migration.run import Options, migrate
 from tests import random_databases
 from tests.conftest import fresh_database
+from tests.engines import needs_pgloader
 from tests.programs import query
 
 DEEP = int(os.environ.get("DEEP_EXAMPLES", "5000"))
-needs_pgloader = pytest.mark.skipif(shutil.which("pgloader") is None, reason="pgloader is missing")
 
 #: Relations that a run made in the schema public, and the runs themselves, are removed.
 FORGET = """

@@ -6,8 +6,8 @@ import pytest
 
 from database.settings import Server
 from tests import schema_tools as tools
+from tests.migrations import LOGS, log_row, make, migrate
 from tests.programs import dump, query, run_module
-from tests.test_migration_run import LOGS, log_row, make, migrate
 
 APPLY = "'database apply' repairs it"
 

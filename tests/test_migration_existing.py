@@ -6,8 +6,9 @@ from pathlib import Path
 import pytest
 
 from database.settings import Server
+from tests.engines import ENGINES
+from tests.migrations import LOGS, log_row, make, migrate, report
 from tests.programs import dump, query, run_module
-from tests.test_migration_run import ENGINES, LOGS, log_row, make, migrate, report
 
 KEYLESS = "create table bag (v text, n integer);"
 FILES = """create table files (id integer primary key, path varchar(500), name varchar(255),

@@ -13,8 +13,9 @@ from database.apply import apply_schema
 from database.connect import connect
 from database.embedded.server import EmbeddedServer
 from database.settings import Server
+from tests.engines import ENGINES
+from tests.migrations import LOGS, make, migrate, wait_for_no_migration
 from tests.programs import CHECKOUT, environment, query
-from tests.test_migration_run import ENGINES, LOGS, make, migrate, wait_for_no_migration
 
 MANY = 60_000
 

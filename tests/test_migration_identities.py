@@ -6,8 +6,9 @@ import psycopg
 import pytest
 
 from database.settings import Server
+from tests.engines import ENGINES
+from tests.migrations import make, migrate, report
 from tests.programs import query
-from tests.test_migration_run import ENGINES, make, migrate, report
 
 AUTO = "create table t (id integer primary key autoincrement, v text);"
 PLAIN = "create table t (id integer primary key, v text);"

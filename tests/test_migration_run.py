@@ -1,9 +1,6 @@
 """The one-shot migration on real databases: everything arrives, or nothing changes."""
 
 import contextlib
-import json
-import os
-import shutil
 import signal
 import sqlite3
 import subprocess
@@ -11,7 +8,6 @@ import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -19,6 +15,8 @@ from database.apply import apply_schema
 from database.connect import connect
 from database.settings import Server
 from tests.conftest import fresh_database
+from tests.engines import ENGINES, needs_pgloader
+from tests.migrations import LOGS, log_row, make, migrate, report, wait_for_no_migration
 from tests.programs import CHECKOUT, dump, environment, query, run_module
 
 REAL = (
@@ -32,39 +30,9 @@ REAL = (
 )
 
 
-ENGINES = (
-    "copy",
-    pytest.param(
-        "pgloader",
-        marks=pytest.mark.skipif(shutil.which("pgloader") is None, reason="pgloader is missing"),
-    ),
-)
-
-
 @pytest.fixture
 def source(tmp_path: Path) -> Path:
     return tmp_path / "source.db"
-
-
-def make(path: Path, script: str) -> Path:
-    with contextlib.closing(sqlite3.connect(path)) as connection:
-        connection.executescript(script)
-    return path
-
-
-def migrate(
-    server: Server, source: Path, *options: str, **settings: object
-) -> subprocess.CompletedProcess[str]:
-    work = source.parent / "work" if os.access(source.parent, os.W_OK) else source.parent
-    return run_module(
-        "migration", "run", source, *options, server=server, **{"MIGRATION_DIR": work, **settings}
-    )
-
-
-def report(server: Server, source: Path, *options: str) -> tuple[int, dict[str, Any]]:
-    result = migrate(server, source, "--json", *options)
-    assert "Traceback" not in result.stderr, result.stderr
-    return result.returncode, json.loads(result.stdout)
 
 
 @pytest.mark.parametrize("engine", ENGINES)
@@ -140,16 +108,6 @@ def test_column_that_the_target_lacks_is_added(database: Server, source: Path) -
     )
     assert migrate(database, source).returncode == 0
     assert query(database, "select colour from files") == [("red",)]
-
-
-LOGS = """create table logs (id integer primary key, session_id varchar(100), timestamp datetime,
-    level varchar(20), source varchar(100), message text, metadata_blob json);
-"""
-
-
-def log_row(number: int, message: str = "'m'", when: str = "'2026-02-01 10:00:00'") -> str:
-    values = f"{number}, null, {when}, 'INFO', 's', {message}, null"
-    return f"insert into logs values ({values});\n"
 
 
 REFUSED = {
@@ -356,21 +314,6 @@ def test_killed_run_leaves_nothing_and_the_next_one_finishes(
     assert query(database, "select count(*) from logs") == [(60000,)]
 
 
-def wait_for_no_migration(server: Server) -> None:
-    for _ in range(100):
-        if (
-            query(
-                server,
-                "select 1 from pg_stat_activity where application_name = 'migration'"
-                " and datname = current_database()",
-            )
-            == []
-        ):
-            return
-        time.sleep(0.1)
-    raise AssertionError("the killed migration's session is still there")
-
-
 def test_interrupted_run_ends_with_its_own_code(database: Server, source: Path) -> None:
     make(
         source,
@@ -549,7 +492,7 @@ def test_applying_sql_again_leaves_migrated_tables_as_they_are(
     assert query(database, "select count(*) from dataset_x", role="mcp_read") == [(0,)]
 
 
-@pytest.mark.skipif(shutil.which("pgloader") is None, reason="pgloader is not installed here")
+@needs_pgloader
 @pytest.mark.parametrize("name", ["atlastrinity_small.db", "chinook.sqlite", "pgl_sqlite.db"])
 def test_both_engines_end_with_the_same_database(
     cluster: Server, shared: Path, tmp_path: Path, name: str

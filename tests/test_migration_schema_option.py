@@ -5,8 +5,9 @@ from pathlib import Path
 import pytest
 
 from database.settings import Server
+from tests.engines import ENGINES
+from tests.migrations import LOGS, log_row, make, migrate
 from tests.programs import query, run_module
-from tests.test_migration_run import ENGINES, LOGS, log_row, make, migrate
 
 FAMILY = """
     create table parent (id integer primary key, name text unique);

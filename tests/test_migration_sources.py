@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 
 from database.settings import Server
+from tests.migrations import make, report
 from tests.programs import query
-from tests.test_migration_run import make, report
 
 #: name → (script, queries and their rows in the target, kinds that are said not to be carried)
 SOURCES: dict[str, tuple[str, dict[str, list[tuple[object, ...]]], list[str]]] = {

@@ -7,8 +7,9 @@ from pathlib import Path
 import pytest
 
 from database.settings import Server
+from tests.engines import ENGINES
+from tests.migrations import report
 from tests.programs import query
-from tests.test_migration_run import ENGINES, report
 
 #: Puts a schema text in the place of another, as a newer SQLite or a bug would have written it.
 REWRITE = "pragma writable_schema = on; update sqlite_master set sql = {} where name = '{}';"

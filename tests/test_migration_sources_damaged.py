@@ -12,8 +12,9 @@ import pytest
 from database.errors import SourceError
 from database.settings import Server
 from migration.salvage import salvage
+from tests.engines import ENGINES
+from tests.migrations import make, migrate, report
 from tests.programs import query, run_module
-from tests.test_migration_run import ENGINES, make, migrate, report
 
 PAGE = 1024
 ROWS = 3000

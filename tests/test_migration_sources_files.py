@@ -19,8 +19,8 @@ from database.errors import SourceError
 from database.settings import Server
 from migration import source as source_module
 from migration.snapshot import take_snapshot
+from tests.migrations import make, migrate, report
 from tests.programs import query, run_module
-from tests.test_migration_run import make, migrate, report
 
 SCRIPT = "create table t (a int, b text); insert into t values (1, 'Привіт'), (2, null);"
 ROWS = [(1, "Привіт"), (2, None)]

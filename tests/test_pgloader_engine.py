@@ -20,32 +20,21 @@ from migration.creation import create_missing
 from migration.load import EngineName, pgloader_command
 from migration.load.pgloader import PgloaderEngine
 from migration.load.rendering import Rendering
-from migration.plan import Plan, TablePlan, make_plan
+from migration.plan import Plan, make_plan
 from migration.profile import profile_source
 from migration.progress import Steps
 from migration.run import Options, Outcome, migrate
 from migration.target import open_target, read_target
+from tests.engines import Quiet, needs_pgloader
 from tests.programs import CHECKOUT, dump, environment, query
 
 PGLOADER = shutil.which("pgloader")
-needs_pgloader = pytest.mark.skipif(PGLOADER is None, reason="pgloader is not installed here")
 SECRETS = ("postgres_password", "migrator_password", "atlas_password")
 
 
 @pytest.fixture
 def source(tmp_path: Path) -> Path:
     return tmp_path / "source.db"
-
-
-class Quiet:
-    """Progress that nobody looks at, but which adds up."""
-
-    def __init__(self) -> None:
-        self.rows = 0
-
-    def advance(self, table: TablePlan, rows: int) -> None:  # noqa: ARG002
-        assert rows >= 0
-        self.rows += rows
 
 
 def make(path: Path, script: str, rows: Sequence[tuple[object, ...]] = ()) -> Path:

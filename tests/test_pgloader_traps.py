@@ -7,7 +7,6 @@ than the source holds. Where a later pgloader does better, the test says so by f
 import contextlib
 import json
 import os
-import shutil
 import sqlite3
 import subprocess
 from collections.abc import Iterator
@@ -23,11 +22,12 @@ from migration.load import EngineName
 from migration.progress import Steps
 from migration.run import Options, migrate
 from tests.conftest import fresh_database
+from tests.engines import needs_pgloader
 from tests.hazards.hazard import Hazard, Refused, Rows
 from tests.hazards.test_hazards import assert_arrived, run
 from tests.programs import query
 
-pytestmark = pytest.mark.skipif(shutil.which("pgloader") is None, reason="pgloader is missing")
+pytestmark = needs_pgloader
 
 
 def pgloader_alone(

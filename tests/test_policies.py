@@ -1,21 +1,14 @@
 """Policies change what the user said, count it, and nothing else; over both engines."""
 
-import shutil
 from pathlib import Path
 
 import pytest
 
 from database.settings import Server
+from tests.engines import ENGINES
+from tests.migrations import LOGS, log_row, make, report
 from tests.programs import query, run_module
-from tests.test_migration_run import LOGS, log_row, make, report
 
-ENGINES = [
-    "copy",
-    pytest.param(
-        "pgloader",
-        marks=pytest.mark.skipif(shutil.which("pgloader") is None, reason="no pgloader here"),
-    ),
-]
 WHEN = "2026-02-01 10:00:00"
 #: policy → (flags, a row of logs that it is for, a query, its rows)
 CASES: dict[str, tuple[list[str], str, str, list[tuple[object, ...]]]] = {

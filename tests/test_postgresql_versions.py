@@ -17,9 +17,10 @@ from database.settings import Server
 from migration.load import EngineName
 from scripts.make_demo_database import make_demo_database
 from tests.conftest import fresh_database
+from tests.engines import ENGINES
 from tests.postgres_packages import server_programs
 from tests.programs import query, run_module
-from tests.test_refused_rows import CASES, ENGINES, refused
+from tests.test_refused_rows import CASES, refused
 
 
 @pytest.fixture(scope="module", params=[16, 18])

@@ -4,7 +4,6 @@ import contextlib
 import json
 import re
 import shlex
-import shutil
 import sqlite3
 from datetime import datetime
 from pathlib import Path
@@ -24,15 +23,8 @@ from migration.quarantine.keep import cells, keep_pieces
 from migration.quarantine.read import values_of
 from migration.quarantine.values import LONG, decode_given, encode, visible
 from migration.source import Value
+from tests.engines import ENGINES
 from tests.programs import CHECKOUT, query, run_module
-
-ENGINES = (
-    "copy",
-    pytest.param(
-        "pgloader",
-        marks=pytest.mark.skipif(shutil.which("pgloader") is None, reason="pgloader is missing"),
-    ),
-)
 
 # Text as SQLite gives it to us: any bytes, those that are no UTF-8 as surrogate escapes.
 TEXT = st.text(max_size=20).filter(lambda text: text.isascii() or _unicode(text)) | st.binary(

@@ -6,7 +6,6 @@ that are hard to carry. The comparison here shares no code with the migration's 
 
 import contextlib
 import json
-import shutil
 import sqlite3
 from collections import Counter
 from collections.abc import Callable
@@ -20,9 +19,10 @@ import pytest
 
 from database.settings import Server
 from tests import sqlite_filler
+from tests.engines import ENGINES
+from tests.migrations import report
 from tests.programs import query
 from tests.sqlite_filler import build, quoted
-from tests.test_migration_run import report
 
 SCHEMAS = Path(__file__).parent / "fixtures" / "schemas"
 NAMES = sorted(path.stem for path in SCHEMAS.glob("*.sql"))
@@ -46,13 +46,6 @@ TYPES = {
     "photos": {"ZASSET.ZDATECREATED": "double precision"},
     "rails": {"users.balance": "numeric", "users.settings": "jsonb", "posts.published_on": "date"},
 }
-ENGINES = (
-    "copy",
-    pytest.param(
-        "pgloader",
-        marks=pytest.mark.skipif(shutil.which("pgloader") is None, reason="pgloader is missing"),
-    ),
-)
 
 
 @pytest.mark.parametrize("engine", ENGINES)

@@ -1,7 +1,6 @@
 """A row that makes the load itself fail is quarantined with its reason; all others arrive."""
 
 import contextlib
-import shutil
 import sqlite3
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,22 +13,14 @@ from database.errors import QuarantineError
 from database.settings import Server
 from migration.load import EngineName
 from migration.load.copy import CopyEngine
-from migration.plan import TablePlan, make_plan
+from migration.plan import make_plan
 from migration.profile import profile_source
 from migration.progress import Steps
 from migration.run import Options, Outcome, migrate
 from migration.target import open_target, read_target
+from tests.engines import ENGINES, Quiet
 from tests.programs import query
 
-ENGINES = [
-    EngineName.COPY,
-    pytest.param(
-        EngineName.PGLOADER,
-        marks=pytest.mark.skipif(
-            shutil.which("pgloader") is None, reason="pgloader is not installed here"
-        ),
-    ),
-]
 #: More than two batches of the copy engine.
 ROWS = 2_500
 #: Around the ends of batches and of the table, and two neighbours.
@@ -137,17 +128,6 @@ def test_a_row_too_long_for_a_page_is_quarantined(
     assert isinstance(outcome.error, QuarantineError)
     assert refused(database) == [(3, None, "54000"), (9, None, "54000")]
     assert query(database, "select count(*) from t") == [(18,)]
-
-
-class Quiet:
-    """Progress that nobody looks at, but which adds up."""
-
-    def __init__(self) -> None:
-        self.rows = 0
-
-    def advance(self, table: TablePlan, rows: int) -> None:  # noqa: ARG002
-        assert rows >= 0
-        self.rows += rows
 
 
 def test_skipped_rows_are_found_where_the_server_names_none(

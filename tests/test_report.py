@@ -3,7 +3,6 @@
 import contextlib
 import json
 import re
-import shutil
 import sqlite3
 from pathlib import Path
 
@@ -11,6 +10,7 @@ import pytest
 
 from database.settings import Server
 from migration.report.model import PARTS, Document
+from tests.engines import ENGINES
 from tests.programs import CHECKOUT, query, run_module
 
 REFERENCE = CHECKOUT / "docs/reference"
@@ -44,16 +44,7 @@ def source(tmp_path: Path) -> Path:
     return path
 
 
-@pytest.mark.parametrize(
-    "engine",
-    [
-        "copy",
-        pytest.param(
-            "pgloader",
-            marks=pytest.mark.skipif(shutil.which("pgloader") is None, reason="no pgloader"),
-        ),
-    ],
-)
+@pytest.mark.parametrize("engine", ENGINES)
 def test_a_real_report_fits_the_form_and_leads_to_every_row(
     database: Server, source: Path, engine: str
 ) -> None:

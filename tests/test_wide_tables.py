@@ -12,8 +12,9 @@ from database.settings import Server
 from migration.load import EngineName
 from migration.progress import Steps
 from migration.reverify import verify_last_run
+from tests.engines import ENGINES
 from tests.programs import query
-from tests.test_refused_rows import ENGINES, run
+from tests.test_refused_rows import run
 
 
 def columns(count: int, declared: str = "integer") -> str:

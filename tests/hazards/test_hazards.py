@@ -3,7 +3,6 @@
 import contextlib
 import importlib
 import re
-import shutil
 import sqlite3
 from collections import Counter
 from collections.abc import Iterator
@@ -19,17 +18,11 @@ from migration.progress import Steps
 from migration.quarantine.values import decode
 from migration.reverify import verify_last_run
 from migration.run import Options, Outcome, migrate
+from tests.engines import ENGINES
 from tests.hazards.catalogue import GROUPS, HAZARDS
 from tests.hazards.hazard import Hazard, Refused, Stop
 from tests.programs import dump, query
 
-ENGINES = (
-    EngineName.COPY,
-    pytest.param(
-        EngineName.PGLOADER,
-        marks=pytest.mark.skipif(shutil.which("pgloader") is None, reason="pgloader is missing"),
-    ),
-)
 CASES = [
     pytest.param(hazard, id=hazard.name, marks=[pytest.mark.deep] if hazard.deep else [])
     for hazard in HAZARDS
