@@ -12,13 +12,14 @@ from pathlib import Path
 import psycopg
 from psycopg import sql
 
+from migration.constraints.planned import planned_rules
 from migration.convert import Converted
 from migration.creation import create_missing
 from migration.digest import RowDigester, target_digest
 from migration.load.refusal import is_refusal
 from migration.plan import Estimate, Plan, TablePlan
 from migration.source import read_rows
-from migration.statements import Connection, fetch, fetch_number
+from migration.statements import Connection, fetch, fetch_number, is_impossible, trusted
 from migration.target import identifier, make_schema
 
 #: The largest tables are probed: so many, each for so long.
@@ -67,14 +68,7 @@ def _probe(connection: Connection, snapshot: Path, plan: Plan, table: TablePlan)
             rows = _copy(connection, snapshot, probe)
             if not rows:
                 return None
-            for number, column in enumerate(probe.columns[: _indexes(connection, plan, table)]):
-                connection.execute(
-                    sql.SQL("create index {} on {} (md5({}::text))").format(
-                        sql.Identifier(f"{_NAME}_{number}"),
-                        identifier(probe),
-                        sql.Identifier(column.target),
-                    )
-                )
+            _make_indexes(connection, table, probe)
             target_digest(connection, probe)
             size = fetch_number(
                 connection,
@@ -82,9 +76,9 @@ def _probe(connection: Connection, snapshot: Path, plan: Plan, table: TablePlan)
                 identifier(probe).as_string(connection),
             )
     except psycopg.Error as error:
-        if not is_refusal(error):
+        if not (is_refusal(error) or is_impossible(error)):
             raise
-        # A row of the sample is one that the run will find and name.
+        # The run will name the row that is refused, or the rule that cannot be had.
         return None
     return _Sample(rows, time.monotonic() - started, size)
 
@@ -96,12 +90,17 @@ def _make_table(connection: Connection, plan: Plan, table: TablePlan, probe: Tab
     create_missing(connection, plan.model_copy(update={"tables": (probe,)}))
 
 
-def _indexes(connection: Connection, plan: Plan, table: TablePlan) -> int:
+def _make_indexes(connection: Connection, table: TablePlan, probe: TablePlan) -> None:
+    """The indexes that the table will have; foreign keys need all tables, and are left out."""
     if not table.known:
-        return len(table.indexes) + bool(table.primary_key)
-    scope = {"schema": plan.schema_name, "tables": [table.target]}
-    keys = [row for row in fetch(connection, "constraints", **scope) if row["kind"] in "pu"]
-    return len(keys) + len(fetch(connection, "indexes", **scope))
+        for rule in planned_rules(probe):
+            if rule.kind != "f":
+                connection.execute(rule.create)
+        return
+    for row in fetch(connection, "index_tails", schema=table.schema_name, table=table.target):
+        kind = sql.SQL("unique " if row["is_unique"] else "")
+        create = sql.SQL("create {}index on {} {}")
+        connection.execute(create.format(kind, identifier(probe), trusted(row["tail"])))
 
 
 def _copy(connection: Connection, snapshot: Path, table: TablePlan) -> int:

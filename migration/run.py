@@ -24,6 +24,7 @@ from migration.digest import TableDigest, source_digests
 from migration.identities import reset_identities
 from migration.load import Engine, EngineName, LoadedTable, make_engine
 from migration.load.refusal import refuse_all
+from migration.load.staging import clear_leftovers
 from migration.plan import PUBLIC, Plan, make_plan
 from migration.policies import NO_POLICIES, Policies
 from migration.present import Existing, Present
@@ -102,6 +103,7 @@ def migrate(server: Server, options: Options, steps: Steps) -> Outcome:
     with open_target(server) as connection:
         with steps.step("snapshot"):
             snapshot = take_snapshot(options.source, options.work, salvaging=options.salvage)
+        clear_leftovers(connection, server, snapshot.directory)
         last = fetch(connection, "last_run", schema=options.schema)
         done = last and last[0]["source_sha256"] == snapshot.sha256
         if done and options.existing is not Existing.REPLACE:

@@ -48,8 +48,8 @@ def make(path: Path, script: str, rows: Sequence[tuple[object, ...]] = ()) -> Pa
     return path
 
 
-def run(server: Server, source: Path) -> Outcome:
-    options = Options(source, source.parent / "work", EngineName.PGLOADER, quarantine=True)
+def run(server: Server, source: Path, engine: EngineName = EngineName.PGLOADER) -> Outcome:
+    options = Options(source, source.parent / "work", engine, quarantine=True)
     return migrate(server, options, Steps(Console(quiet=True)))
 
 
@@ -416,8 +416,9 @@ def test_missing_pgloader_says_what_to_install(
 
 
 @needs_pgloader
+@pytest.mark.parametrize("next_engine", EngineName)
 def test_leftovers_of_a_killed_run_are_removed(
-    database: Server, source: Path, tmp_path: Path
+    database: Server, source: Path, tmp_path: Path, next_engine: EngineName
 ) -> None:
     """The migration is killed while its pgloader writes; that one lives on and holds a lock."""
     make_logs(source, 200_000)
@@ -437,7 +438,7 @@ def test_leftovers_of_a_killed_run_are_removed(
     process.send_signal(signal.SIGKILL)
     process.wait()
     assert len(staged_tables(database)) == 2
-    outcome = run(database, source)
+    outcome = run(database, source, next_engine)
     assert outcome.error is None
     assert staged_tables(database) == []
     assert list((tmp_path / "work").glob("*/pgloader/rendering-*")) == []

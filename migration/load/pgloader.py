@@ -19,7 +19,14 @@ from migration.load import pgloader_command, pgloader_process, staging
 from migration.load.copy import CopyEngine
 from migration.load.engine import EngineName, LoadedTable, Progress
 from migration.load.refusal import refused_rows
-from migration.load.rendering import RenderedTable, Rendering, is_staged, render
+from migration.load.rendering import (
+    RenderedTable,
+    Rendering,
+    folder_of,
+    is_staged,
+    remove_renderings,
+    render,
+)
 from migration.plan import Plan, TablePlan
 from migration.statements import Connection, fetch
 from migration.target import LOGIN, STAGING
@@ -42,7 +49,8 @@ class PgloaderEngine:
 
     def __init__(self, server: Server, work: Path, *, patience: float = 180.0) -> None:
         self._server = server
-        self._folder = work / "pgloader"
+        self._work = work
+        self._folder = folder_of(work)
         self._patience = patience
         self._rendering: Rendering | None = None
         self._stages: _Stages | None = None
@@ -104,8 +112,7 @@ class PgloaderEngine:
         # An unreachable server keeps them until the next run, which begins by dropping them.
         with suppress(psycopg.Error, BundleError):
             staging.open_staging(self._server).close()
-        for path in self._folder.glob("rendering-*"):
-            path.unlink(missing_ok=True)
+        remove_renderings(self._work)
 
     def _run(
         self, program: Path, connection: Connection, rendering: Rendering, stages: "_Stages"

@@ -107,6 +107,17 @@ def render(snapshot: Path, plan: Plan, path: Path, token: str, progress: Progres
     return rendering
 
 
+def folder_of(work: Path) -> Path:
+    """Where pgloader's files are, in the folder that a run works in."""
+    return work / "pgloader"
+
+
+def remove_renderings(work: Path) -> None:
+    """Remove the renderings of this run, and of earlier ones that were killed."""
+    for path in folder_of(work).glob("rendering-*"):
+        path.unlink(missing_ok=True)
+
+
 def is_staged(table: TablePlan) -> bool:
     """Whether the rows of this table travel by way of staging."""
     return len(table.columns) <= MOST_STAGED_COLUMNS

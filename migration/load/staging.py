@@ -4,6 +4,8 @@ PostgreSQL does the casting, so a row that it refuses is found again by its posi
 PostgreSQL's own reason.
 """
 
+from pathlib import Path
+
 import psycopg
 from psycopg import sql
 
@@ -18,7 +20,7 @@ from migration.load.refusal import (
     is_refusal,
     narrow,
 )
-from migration.load.rendering import RenderedTable, Rendering
+from migration.load.rendering import RenderedTable, Rendering, remove_renderings
 from migration.statements import Connection, fetch, fetch_number, statement, trusted
 from migration.target import LOGIN, OWNER, STAGING, identifier
 
@@ -40,6 +42,19 @@ def open_staging(server: Server) -> Connection:
         connection.close()
         raise
     return connection
+
+
+def clear_leftovers(connection: Connection, server: Server, work: Path) -> None:
+    """Remove what a killed run left in staging and on disk, whichever engine comes next.
+
+    Args:
+        connection: holds the migration's lock.
+        server: the target.
+        work: the folder that the run works in.
+    """
+    if fetch(connection, "staging_tables", schema=STAGING):
+        open_staging(server).close()
+    remove_renderings(work)
 
 
 def drop_tables(connection: Connection) -> None:
