@@ -94,11 +94,13 @@ def serve(
         server_header=False,
         timeout_graceful_shutdown=_SHUTDOWN_SECONDS,
     )
-    # uvicorn stops in order, then raises the signal again for whoever was there before it.
+    uvicorn_server = uvicorn.Server(config)
+    # uvicorn stops in order, then raises the signal again for whoever was there before it; one
+    # that comes before it watches is not lost either.
     for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, lambda _number, _frame: None)
+        signal.signal(number, uvicorn_server.handle_exit)
     _log.info("listening", host=host, port=port, path=PATH, token=token is not None)
-    uvicorn.Server(config).run(sockets=[listener])
+    uvicorn_server.run(sockets=[listener])
 
 
 class CancelOnDisconnect:

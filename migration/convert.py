@@ -139,6 +139,19 @@ def float_text(value: float) -> str:
     return repr(value)
 
 
+def text_of(value: Converted) -> str | None:
+    """A converted value as the text that the input function of its type reads."""
+    if value is None or isinstance(value, str):
+        return value
+    if isinstance(value, bool):
+        return "t" if value else "f"
+    if isinstance(value, bytes):
+        return "\\x" + value.hex()
+    if isinstance(value, float):
+        return float_text(value)
+    return value.isoformat() if isinstance(value, datetime) else str(value)
+
+
 #: PostgreSQL type → conversion. Types that are not listed are given the text.
 CONVERSIONS: dict[str, Callable[[Value], Converted]] = {
     "smallint": to_integer,

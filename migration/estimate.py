@@ -5,7 +5,6 @@ sides, and what that took is scaled to all rows.
 """
 
 import time
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,12 +12,12 @@ import psycopg
 from psycopg import sql
 
 from migration.constraints.planned import planned_rules
-from migration.convert import Converted
 from migration.creation import create_missing
-from migration.digest import RowDigester, target_digest
+from migration.digest import target_digest
+from migration.load.copy_text import copy_blocks
 from migration.load.refusal import is_refusal
 from migration.plan import Estimate, Plan, TablePlan
-from migration.source import read_rows
+from migration.rows import RowConverter
 from migration.statements import Connection, fetch, fetch_number, is_impossible, trusted
 from migration.target import identifier, make_schema
 
@@ -104,19 +103,14 @@ def _make_indexes(connection: Connection, table: TablePlan, probe: TablePlan) ->
 
 
 def _copy(connection: Connection, snapshot: Path, table: TablePlan) -> int:
+    """Send the first rows, and hash them, for a while."""
     names = sql.SQL(", ").join(sql.Identifier(column.target) for column in table.columns)
     command = sql.SQL("copy {} ({}) from stdin").format(identifier(table), names)
+    end = time.monotonic() + _SECONDS
     with connection.cursor() as cursor:
         with cursor.copy(command) as copy:
-            for values in _for_a_while(snapshot, table):
-                copy.write_row(values)
+            for block in copy_blocks(snapshot, RowConverter(table), []):
+                copy.write(block.text)
+                if time.monotonic() > end:
+                    break
         return cursor.rowcount
-
-
-def _for_a_while(snapshot: Path, table: TablePlan) -> Iterator[list[Converted]]:
-    """The first rows, converted and hashed as a run does it."""
-    end = time.monotonic() + _SECONDS
-    for _, values, _ in RowDigester(table).digested(read_rows(snapshot, table.table)):
-        yield values
-        if time.monotonic() > end:
-            return

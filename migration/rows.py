@@ -30,7 +30,7 @@ class RowConverter:
     """
 
     def __init__(self, table: TablePlan) -> None:
-        self._table = table
+        self.table = table
         self.repairs: Counter[tuple[str, str]] = Counter()
         self._changed: list[tuple[str, str]] = []
         self._columns = [
@@ -43,21 +43,21 @@ class RowConverter:
 
     def convert(self, row: Row) -> list[Converted] | RefusedRow:
         """The row's values for PostgreSQL in the order of the plan's columns, or its refusal."""
-        if self._table.impossible:
-            return RefusedRow(self._table, row, None, self._table.impossible, "54011")
+        if self.table.impossible:
+            return RefusedRow(self.table, row, None, self.table.impossible, "54011")
         converted: list[Converted] = []
         self._changed.clear()
         for value, (column, conversion, not_null) in zip(row.values, self._columns, strict=True):
             if value is None:
                 if not_null:
                     reason = "NULL in a column that must have a value"
-                    return RefusedRow(self._table, row, column.source, reason, "23502")
+                    return RefusedRow(self.table, row, column.source, reason, "23502")
                 converted.append(None)
                 continue
             try:
                 converted.append(conversion(value))
             except RefusedValueError as refusal:
-                return RefusedRow(self._table, row, column.source, refusal.reason, refusal.sqlstate)
+                return RefusedRow(self.table, row, column.source, refusal.reason, refusal.sqlstate)
         # Only now: the values of a row that is refused are not changed by anything.
         self.repairs.update(self._changed)
         return converted

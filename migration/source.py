@@ -3,9 +3,10 @@
 import os
 import sqlite3
 import stat
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from urllib.parse import quote
 
@@ -34,6 +35,11 @@ _HINTS = {
 BUSY_SECONDS = 30.0
 _BUSY = (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
 
+#: Reading and converting by so many rows is as fast as by more.
+_MOST_AT_ONCE = 256
+#: Characters or bytes of the rows that are read at once, as far as the last ones tell.
+_LENGTH_AT_ONCE = 500_000
+
 #: A value as SQLite stores it: its storage class is the Python type.
 Value = int | float | str | bytes | None
 
@@ -45,6 +51,46 @@ class Row:
     position: int
     key: tuple[Value, ...]
     values: tuple[Value, ...]
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Consecutive rows of a table, as they were read."""
+
+    #: The position of the first row.
+    start: int
+    #: Key and values of each row.
+    rows: list[tuple[Value, ...]]
+    #: How many values of a row are its key.
+    key_width: int
+
+    def columns(self) -> list[tuple[Value, ...]]:
+        """The values by column, without the keys."""
+        return list(zip(*self.rows, strict=True))[self.key_width :]
+
+    def row(self, number: int) -> Row:
+        """One row."""
+        values = self.rows[number]
+        position = self.start + number
+        return Row(position, values[: self.key_width], values[self.key_width :])
+
+
+class Pace:
+    """How many rows are read at once: many, where rows are short; one, where they are long.
+
+    Args:
+        most: never more rows than this.
+    """
+
+    def __init__(self, most: int = _MOST_AT_ONCE) -> None:
+        self.rows = 1
+        self._most = most
+
+    def note(self, batch: Batch, length: int) -> None:
+        """Say how many characters or bytes a batch took."""
+        room = _LENGTH_AT_ONCE * len(batch.rows) // max(length, 1)
+        # Doubled at most: a table that begins with short rows need not go on so.
+        self.rows = max(1, min(room, 2 * self.rows, self._most))
 
 
 def find_source(path: Path) -> Path | None:
@@ -124,6 +170,12 @@ def explained(path: Path) -> Iterator[None]:
 
 
 def read_rows(path: Path, table: Table, *, start: int = 0) -> Iterator[Row]:
+    """The rows of `read_batches`, one by one."""
+    for batch in read_batches(path, table, Pace(most=1), start=start):
+        yield batch.row(0)
+
+
+def read_batches(path: Path, table: Table, pace: Pace, *, start: int = 0) -> Iterator[Batch]:
     """All rows of a table of the snapshot, always in the same order.
 
     Text that is not UTF-8 arrives with its bad bytes as surrogate escapes, so nothing is lost.
@@ -131,6 +183,7 @@ def read_rows(path: Path, table: Table, *, start: int = 0) -> Iterator[Row]:
     Args:
         path: the snapshot.
         table: which table.
+        pace: how many rows a batch has; whoever reads long rows tells it.
         start: skip this many rows.
 
     Raises:
@@ -145,17 +198,17 @@ def read_rows(path: Path, table: Table, *, start: int = 0) -> Iterator[Row]:
         text += " not indexed"
     if table.key_expressions:
         text += f" order by {key}"
-    width = len(table.key_expressions)
     position = start
     with closing(open_source(path, immutable=True)) as connection:
         while True:
             try:
                 part = f"{text} limit -1 offset {position}"
-                for values in _read(connection, list(table.key_expressions), columns, part):
-                    yield Row(position, values[:width], values[width:])
-                    position += 1
+                rows = _read(connection, list(table.key_expressions), columns, part)
+                while found := list(islice(rows, pace.rows)):
+                    yield Batch(position, found, len(table.key_expressions))
+                    position += len(found)
             except sqlite3.OperationalError as error:
-                # The driver decodes in C and stops at the first bad byte: from that row on,
+                # The driver decodes in C and stops at the first bad byte: from that batch on,
                 # the slower factory reads what is there.
                 if "decode" not in str(error) or connection.text_factory is not str:
                     raise _unreadable(table, position, error) from error
@@ -168,7 +221,7 @@ def read_rows(path: Path, table: Table, *, start: int = 0) -> Iterator[Row]:
 
 def _read(
     connection: sqlite3.Connection, key: list[str], columns: list[str], text: str
-) -> Iterable[tuple[Value, ...]]:
+) -> Iterator[tuple[Value, ...]]:
     """Key and columns of every row; by two queries where one cannot have so many columns."""
     if len(key) + len(columns) <= connection.getlimit(sqlite3.SQLITE_LIMIT_COLUMN):
         return connection.execute(f"select {', '.join(key + columns)} {text}")

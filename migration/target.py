@@ -156,6 +156,8 @@ def _become_owner(connection: Connection, server: Server) -> None:
     connection.execute("set statement_timeout = 0")
     connection.execute("set idle_in_transaction_session_timeout = 0")
     connection.execute("set client_min_messages = notice")
+    # Compiling costs more than it saves: each of the long queries runs once.
+    connection.execute("set jit = off")
     # The session of a run that has just ended may take a moment to leave.
     connection.execute(sql.SQL("set lock_timeout = {}").format(sql.Literal(_LEAVING)))
     try:

@@ -4,9 +4,8 @@ Rows in quarantine are taken out of the source's side: what remains must be equa
 """
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import chain
 from pathlib import Path
 
 from psycopg import sql
@@ -17,7 +16,7 @@ from migration.digest import RowDigester, TableDigest, bucket_of, fetch_digest
 from migration.plan import TablePlan
 from migration.present import Present
 from migration.rows import RefusedRow
-from migration.source import Row, read_rows
+from migration.source import Row
 from migration.statements import Connection, statement
 from migration.target import identifier
 
@@ -90,9 +89,7 @@ def verify_table(
     """
     digester = RowDigester(table)
     # A row that does not convert was never in the source's digest.
-    excluded = Counter(
-        digest for _, _, digest in digester.digested(entry.row for entry in quarantined)
-    )
+    excluded = Counter(filter(None, (digester.digest_of(entry.row) for entry in quarantined)))
     for digest, times in excluded.items():
         source.add(digest, times=-times)
     for row in replayed:
@@ -154,13 +151,7 @@ def _locate(
     theirs = _target_rows(connection, table, search)
     unmatched = Counter({digest: len(rows) for digest, rows in theirs.items()}) + excluded
     missing: list[tuple[Row, _Cells]] = []
-    digester = RowDigester(table)
-    for row, converted, digest in chain(
-        digester.digested(read_rows(snapshot, table.table)),
-        ((Row(r.position, (), ()), r.values, digester.digest(r.values)) for r in replayed),
-    ):
-        if bucket_of(digest) not in search.buckets:
-            continue
+    for row, converted, digest in _source_rows(snapshot, table, search.buckets, replayed):
         if unmatched[digest] > 0:
             unmatched[digest] -= 1
         elif len(missing) < _SHOWN:
@@ -174,6 +165,22 @@ def _locate(
         found = [entry for entry in found if entry.source != _MISSING]
         found = found or [Difference(table.target, "", None, "as at the merge", "changed since")]
     return found[:_SHOWN]
+
+
+def _source_rows(
+    snapshot: Path, table: TablePlan, buckets: set[int], replayed: Sequence[ReplayedRow]
+) -> Iterator[tuple[Row, list[Converted], bytes]]:
+    """The convertible rows of some buckets, and those that were repaired."""
+    digester = RowDigester(table)
+    for batch, digests in digester.scan(snapshot):
+        for number, digest in enumerate(digests):
+            if digest is not None and bucket_of(digest) in buckets:
+                row = batch.row(number)
+                yield row, digester.convert(row), digest
+    for repaired in replayed:
+        digest = digester.digest(repaired.values)
+        if bucket_of(digest) in buckets:
+            yield Row(repaired.position, (), ()), repaired.values, digest
 
 
 def _target_rows(

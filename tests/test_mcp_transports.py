@@ -206,6 +206,12 @@ def test_a_wrong_setting_is_explained() -> None:
     assert "Traceback" not in result.stderr
 
 
+def test_signal_right_after_the_start_is_obeyed(database: Server, tmp_path: Path) -> None:
+    for number in range(5):
+        with http_server(database, tmp_path / f"log{number}"):
+            pass  # SIGTERM follows the line that says where it listens; waits for the exit code 0.
+
+
 def test_secrets_are_not_on_the_command_line(database: Server, tmp_path: Path) -> None:
     with http_server(database, tmp_path / "log"):
         for pid in filter(str.isdigit, os.listdir("/proc")):  # noqa: PTH208

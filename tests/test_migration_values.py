@@ -13,7 +13,7 @@ from rich.console import Console
 
 from database.connect import connect
 from database.settings import Server
-from migration.canonical import canonical_json
+from migration.canonical_json import canonical_json
 from migration.load import EngineName
 from migration.progress import Steps
 from migration.run import Options, Outcome, migrate

@@ -12,7 +12,7 @@ from migration.digest import RowDigester
 from migration.plan import TablePlan
 from migration.present import Present
 from migration.rows import RefusedRow
-from migration.source import Row, read_rows
+from migration.source import Row
 from migration.statements import Connection, statement, trusted
 from migration.target import identifier
 
@@ -75,9 +75,10 @@ def _matching(
     snapshot: Path, table: TablePlan, wanted: dict[str, int]
 ) -> Iterator[tuple[Row, str]]:
     """The source rows with one of these digests."""
-    for row, _, digest in RowDigester(table).digested(read_rows(snapshot, table.table)):
-        if digest.hex() in wanted:
-            yield row, digest.hex()
+    for batch, digests in RowDigester(table).scan(snapshot):
+        for number, digest in enumerate(digests):
+            if digest is not None and digest.hex() in wanted:
+                yield batch.row(number), digest.hex()
 
 
 def _offenders(rule: Rule, present: Present | None) -> sql.Composable:

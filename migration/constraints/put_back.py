@@ -68,9 +68,25 @@ def _create(
         why = "its rows keep it in SQLite and break it in PostgreSQL"
         left_out.append(LeftOut(kind="check", name=f"{rule.table}.{rule.name}", why=why))
         return []
-    refused = expel(connection, snapshot, rule, tables[rule.table])
-    connection.execute(rule.create)
+    loaded = tables[rule.table]
+    before = set(loaded.left)
+    try:
+        with connection.transaction():
+            refused = expel(connection, snapshot, rule, loaded)
+            connection.execute(rule.create)
+    except psycopg.Error as error:
+        # A row breaks it, and of another one PostgreSQL cannot compute it.
+        if not is_impossible(error):
+            raise
+        loaded.left.intersection_update(before)
+        left_out.append(_impossible(rule, error))
+        return []
     return refused
+
+
+def _impossible(rule: Rule, error: psycopg.Error) -> LeftOut:
+    kind = _KINDS.get(rule.kind, "index")
+    return LeftOut(kind=kind, name=f"{rule.table}.{rule.name}", why=said(error))
 
 
 def _broken_in_source(snapshot: Path, table: Table, check: str) -> bool:
@@ -159,7 +175,6 @@ def _try(connection: Connection, rule: Rule, left_out: list[LeftOut]) -> Made:
     except psycopg.Error as error:
         if not is_impossible(error):
             raise
-        kind = _KINDS.get(rule.kind, "index")
-        left_out.append(LeftOut(kind=kind, name=f"{rule.table}.{rule.name}", why=said(error)))
+        left_out.append(_impossible(rule, error))
         return Made.IMPOSSIBLE
     return Made.CREATED

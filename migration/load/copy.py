@@ -15,7 +15,8 @@ from pathlib import Path
 import psycopg
 from psycopg import errors, sql
 
-from migration.convert import Converted
+from migration.convert import Converted, text_of
+from migration.load.copy_text import copy_blocks, copy_line
 from migration.load.engine import EngineName, LoadedTable, Progress
 from migration.load.refusal import (
     Attempt,
@@ -26,14 +27,12 @@ from migration.load.refusal import (
     narrow,
     refused_rows,
 )
-from migration.load.rendering import text_of
 from migration.plan import TablePlan
 from migration.rows import RefusedRow, RowConverter, rows_at
 from migration.source import Row, read_rows
 from migration.statements import Connection
 from migration.target import identifier
 
-_ROWS_PER_PROGRESS = 500
 _SKIPPED = re.compile(r"\bline (\d+)\b.*?\bcolumn \"?(.+?)\"?:", re.DOTALL)
 #: The first version whose COPY can skip rows.
 _SKIPPING_VERSION = 170000
@@ -86,6 +85,7 @@ class _Copy:
         self._table = table
         self._progress = progress
         self._told = 0
+        self._converter = RowConverter(table)
         self._types = [entry.checked_type for entry in column_types(connection, table)]
         self._copy = sql.SQL("copy {} ({}) from stdin").format(
             identifier(table),
@@ -111,9 +111,10 @@ class _Copy:
                 sent = 0
                 with self._connection.cursor() as cursor:
                     with cursor.copy(command) as copy:
-                        for _, values in self._converted(loaded.refused):
-                            copy.write_row(values)
-                            sent += 1
+                        for block in copy_blocks(self._snapshot, self._converter, loaded.refused):
+                            copy.write(block.text)
+                            sent += block.rows
+                            self._tell(block.read)
                     loaded.rows = cursor.rowcount
                 _account(sent, loaded, skipped)
         except _NotAccountedError:
@@ -144,7 +145,7 @@ class _Copy:
                 with self._connection.transaction(), self._connection.cursor() as cursor:
                     with cursor.copy(self._copy) as copy:
                         for _, values in batch[low:high]:
-                            copy.write_row(values)
+                            copy.write(copy_line(map(text_of, values)))
                     return cursor.rowcount
             except psycopg.Error as error:
                 if not is_refusal(error):
@@ -176,23 +177,19 @@ class _Copy:
 
     def _converted(self, refused: list[RefusedRow]) -> Iterator[tuple[Row, list[Converted]]]:
         """Every row that converts; the others go to `refused`."""
-        convert = RowConverter(self._table).convert
-        read = 0
         for row in read_rows(self._snapshot, self._table.table):
-            read += 1
-            if read % _ROWS_PER_PROGRESS == 0:
-                self._tell(read)
-            converted = convert(row)
+            converted = self._converter.convert(row)
             if isinstance(converted, RefusedRow):
                 refused.append(converted)
             else:
                 yield row, converted
-        self._tell(read)
+            self._tell(row.position + 1)
 
     def _tell(self, read: int) -> None:
         """Rows that are sent a second time are no progress."""
-        self._progress.advance(self._table, max(read - self._told, 0))
-        self._told = max(read, self._told)
+        if read > self._told:
+            self._progress.advance(self._table, read - self._told)
+            self._told = read
 
     def _explain_skipped(
         self, skipped: list[tuple[int, str]], not_sent: list[RefusedRow]
@@ -206,10 +203,9 @@ class _Copy:
             position: column for (_, column), position in zip(skipped, positions, strict=True)
         }
         numbers = {column.target: number for number, column in enumerate(self._table.columns)}
-        convert = RowConverter(self._table).convert
         refused = []
         for row in rows_at(self._snapshot, self._table, set(columns)) if columns else ():
-            converted = convert(row)
+            converted = self._converter.convert(row)
             assert not isinstance(converted, RefusedRow)
             number = numbers[columns[row.position]]
             refusal = self._explain(row, converted, None, [number])

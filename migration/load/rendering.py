@@ -7,18 +7,17 @@ table of their own and are joined in PostgreSQL.
 """
 
 import sqlite3
-from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import dataclass, field
-from datetime import datetime
 from pathlib import Path
 
 from database.errors import UsageError
-from migration.convert import Converted, float_text
+from migration.convert import text_of
 from migration.load.engine import Progress
+from migration.plain import NotPlainError, PlainTable
 from migration.plan import Plan, TablePlan
 from migration.rows import RefusedRow, RowConverter
-from migration.source import Row, read_rows
+from migration.source import Batch, Pace, Row, read_batches
 
 #: A row of staging has to fit a page of 8 kB, where a text takes 25 bytes at most: longer ones
 #: can be moved out of the row. Wider tables do not travel by way of staging.
@@ -31,7 +30,6 @@ _LONG_VALUE = 1_000
 _PIECE = 64_000
 #: PostgreSQL's limit for one value is 1 GB less a byte.
 _LONGEST_VALUE = 2**30 - 1
-_ROWS_PER_PROGRESS = 500
 
 
 @dataclass
@@ -123,19 +121,6 @@ def is_staged(table: TablePlan) -> bool:
     return len(table.columns) <= MOST_STAGED_COLUMNS
 
 
-def text_of(value: Converted) -> str | None:
-    """A converted value as the text that the input function of its type reads."""
-    if value is None or isinstance(value, str):
-        return value
-    if isinstance(value, bool):
-        return "t" if value else "f"
-    if isinstance(value, bytes):
-        return "\\x" + value.hex()
-    if isinstance(value, float):
-        return float_text(value)
-    return value.isoformat() if isinstance(value, datetime) else str(value)
-
-
 class _TableWriter:
     """Renders one table."""
 
@@ -151,6 +136,8 @@ class _TableWriter:
         self._table = table
         self._number = number
         self._convert = RowConverter(table.plan).convert
+        #: Characters of the last batch.
+        self._length = 0
 
     def write(self, snapshot: Path, progress: Progress) -> None:
         """Create the table and fill it."""
@@ -160,42 +147,59 @@ class _TableWriter:
         self._connection.execute(
             f"create table {self._table.name} (n integer primary key, {columns})"
         )
-        self._connection.executemany(
-            f"insert into {self._table.name} values ({marks})",  # noqa: S608
-            self._rendered_rows(snapshot, progress),
-        )
+        insert = f"insert into {self._table.name} values ({marks})"  # noqa: S608
+        plain, pace = PlainTable(self._table.plan), Pace()
+        for batch in read_batches(snapshot, self._table.plan.table, pace):
+            rows = self._plain_rows(plain, batch) or self._rows(batch)
+            self._connection.executemany(insert, rows)
+            self._table.rows += len(rows)
+            pace.note(batch, self._length)
+            progress.advance(self._table.plan, len(batch.rows))
 
-    def _rendered_rows(
-        self, snapshot: Path, progress: Progress
-    ) -> Iterator[list[int | str | None]]:
-        plan = self._table.plan
-        read = 0
-        for row in read_rows(snapshot, plan.table):
-            read += 1
-            if read % _ROWS_PER_PROGRESS == 0:
-                progress.advance(plan, _ROWS_PER_PROGRESS)
+    def _plain_rows(
+        self, plain: PlainTable, batch: Batch
+    ) -> list[tuple[int | str | None, ...]] | None:
+        """The rendered rows of a batch; None where they have to be looked at one by one."""
+        try:
+            columns = plain.sent(batch)
+        except NotPlainError:
+            return None
+        lengths = [[len(text) if text else 0 for text in column] for column in columns]
+        by_row = list(map(sum, zip(*lengths, strict=True)))
+        if max(by_row) > _LONG_ROW:
+            return None
+        self._note(by_row)
+        positions = range(batch.start, batch.start + len(batch.rows))
+        return list(zip(positions, *columns, strict=True))
+
+    def _rows(self, batch: Batch) -> list[tuple[int | str | None, ...]]:
+        rows: list[tuple[int | str | None, ...]] = []
+        lengths = []
+        for row in map(batch.row, range(len(batch.rows))):
             texts = self._texts(row)
             if isinstance(texts, RefusedRow):
                 self._table.refused.append(texts)
             else:
-                self._table.rows += 1
-                yield [row.position, *texts]
-        progress.advance(plan, read % _ROWS_PER_PROGRESS)
+                rows.append((row.position, *texts))
+                lengths.append(sum(len(text) for text in texts if text))
+        self._note(lengths)
+        return rows
+
+    def _note(self, lengths: list[int]) -> None:
+        self._length = sum(lengths)
+        self._rendering.longest_row = max(self._rendering.longest_row, *lengths, 1)
 
     def _texts(self, row: Row) -> list[str | None] | RefusedRow:
         converted = self._convert(row)
         if isinstance(converted, RefusedRow):
             return converted
         texts = [text_of(value) for value in converted]
-        length = sum(len(text) for text in texts if text)
-        if length > _LONG_ROW:
+        if sum(len(text) for text in texts if text) > _LONG_ROW:
             for column, text in zip(self._table.plan.columns, texts, strict=True):
                 if text and len(text) > _LONGEST_VALUE:
                     reason = "longer than PostgreSQL's limit of 1 GB for a value"
                     return RefusedRow(self._table.plan, row, column.source, reason, "54000")
             texts = [self._cut(row, number, text) for number, text in enumerate(texts)]
-            length = sum(len(text) for text in texts if text)
-        self._rendering.longest_row = max(self._rendering.longest_row, length)
         return texts
 
     def _cut(self, row: Row, number: int, text: str | None) -> str | None:

@@ -43,7 +43,7 @@ removed as (
 )
 
 select
-    ('x' || substr(digest, 17, 3))::bit(12)::int as bucket,
+    ('x' || substr(digest, 14, 3))::bit(12)::int as bucket,
     count(*),
     sum(('x' || left(digest, 16))::bit(64)::bigint) as total
 from removed

@@ -1,13 +1,15 @@
--- Each row of a relation with the digest of its canonical line. Every value is rendered once, in
--- an inner query that OFFSET 0 keeps PostgreSQL from flattening: its length and its text are both
--- needed, and JSON is costly to print.
+-- Each row of a relation with the digest of its canonical line.
+-- The clock is read only to keep the two steps apart (PostgreSQL merges no subquery that calls a
+-- volatile function): every value shall be rendered once, and hashed once, wherever it is used
+-- again. OFFSET 0 would do the same, but not in parallel.
 select
     row_id,
+    clock_timestamp() as hashed_at,
     md5({line}) as digest
 from (
     select
         ctid as row_id,
+        clock_timestamp() as rendered_at,
         {rendered}
     from {relation}
-    offset 0
 ) as rendered

@@ -5,4 +5,4 @@ select
     array[{shown}] as shown
 from {relation} as t
 inner join ({digests}) as d on t.ctid = d.row_id
-where ('x' || substr(d.digest, 17, 3))::bit(12)::int = any({buckets})
+where ('x' || substr(d.digest, 14, 3))::bit(12)::int = any({buckets})

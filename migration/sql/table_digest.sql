@@ -1,7 +1,13 @@
--- A table's content by bucket: 12 bits of a row's digest choose the bucket, 64 others are summed.
+-- A table's content by bucket: 64 bits of each row's digest are summed, of which the last 12 choose
+-- the bucket.
 select
-    ('x' || substr(digest, 17, 3))::bit(12)::int as bucket,
+    number & 4095 as bucket,
     count(*),
-    sum(('x' || left(digest, 16))::bit(64)::bigint) as total
-from ({digests}) as digests
+    sum(number) as total
+from (
+    select
+        clock_timestamp() as converted_at,
+        ('x' || left(digest, 16))::bit(64)::bigint as number
+    from ({digests}) as digests
+) as numbers
 group by bucket
