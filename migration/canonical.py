@@ -24,8 +24,8 @@ from migration.statements import statement
 _SEPARATOR = ";"
 #: NULL in a column of free text, whose field is never empty.
 _NULL_TEXT = ":"
-#: PostgreSQL's functions take a hundred arguments.
-_MOST_ARGUMENTS = 99
+#: PostgreSQL's functions take a hundred arguments; a field has three, and a separator.
+_FIELDS_AT_ONCE = 25
 
 Canonical = Callable[[Converted], str]
 
@@ -102,17 +102,14 @@ def sql_digest(columns: tuple[ColumnPlan, ...], relation: sql.Composable) -> sql
     )
 
 
-def _concatenated(fields: Sequence[sql.Composable]) -> sql.Composed:
-    """concat() of many fields with separators; it leaves NULL out. A field has three arguments."""
-    step = _MOST_ARGUMENTS // 4
+def _concatenated(fields: Sequence[sql.Composable]) -> sql.Composable:
+    """concat() of many fields with separators; it leaves NULL out."""
     separator = sql.SQL(f", '{_SEPARATOR}', ")
     parts = [
-        sql.SQL("concat({})").format(separator.join(fields[start : start + step]))
-        for start in range(0, len(fields), step)
+        sql.SQL("concat({})").format(separator.join(fields[start : start + _FIELDS_AT_ONCE]))
+        for start in range(0, len(fields), _FIELDS_AT_ONCE)
     ]
-    if len(parts) == 1:
-        return parts[0]
-    return sql.SQL("concat({})").format(separator.join(parts))
+    return parts[0] if len(parts) == 1 else _concatenated(parts)
 
 
 def _float(value: Converted) -> str:

@@ -17,7 +17,7 @@ from psycopg import sql
 from migration.canonical import line_digest, row_digest, sql_digest
 from migration.convert import Converted
 from migration.plain import NotPlainError, PlainTable
-from migration.plan import Plan, TablePlan
+from migration.plan import TablePlan
 from migration.rows import RefusedRow, RowConverter
 from migration.source import Batch, Pace, Row, read_batches
 from migration.statements import statement
@@ -56,6 +56,13 @@ class TableDigest:
             bucket = number & _LAST_BUCKET
             count, total = self.buckets.get(bucket, _EMPTY)
             self.buckets[bucket] = (count + 1, total + number)
+
+    def merge(self, other: "TableDigest") -> None:
+        """Put all rows of another part of the same table in."""
+        for bucket, (count, total) in other.buckets.items():
+            rows, sum_before = self.buckets.get(bucket, _EMPTY)
+            self.buckets[bucket] = (rows + count, sum_before + total)
+        self.repairs += other.repairs
 
     def differing(self, other: "TableDigest") -> list[int]:
         """The buckets that are not equal in both."""
@@ -117,10 +124,18 @@ class RowDigester:
         converted = self._converter.convert(row)
         return None if isinstance(converted, RefusedRow) else self.digest(converted)
 
-    def scan(self, snapshot: Path) -> Iterator[tuple[Batch, list[bytes | None]]]:
-        """The whole table, with the digest of each row; None where it cannot be converted."""
+    def scan(
+        self, snapshot: Path, start: int = 0, stop: int | None = None
+    ) -> Iterator[tuple[Batch, list[bytes | None]]]:
+        """The table's rows, with the digest of each one; None where it cannot be converted.
+
+        Args:
+            snapshot: the source.
+            start: begin with the row at this position.
+            stop: end before the row at this position.
+        """
         pace = Pace()
-        for batch in read_batches(snapshot, self._table.table, pace):
+        for batch in read_batches(snapshot, self._table.table, pace, start=start, stop=stop):
             try:
                 lines = self._plain.lines(batch)
             except NotPlainError:
@@ -136,19 +151,16 @@ def _length(batch: Batch) -> int:
     return sum(len(v) for row in batch.rows for v in row if isinstance(v, str | bytes))
 
 
-def source_digest(snapshot: Path, table: TablePlan) -> TableDigest:
-    """The digest of every source row that can be converted at all."""
+def source_digest(
+    snapshot: Path, table: TablePlan, start: int = 0, stop: int | None = None
+) -> TableDigest:
+    """The digest of the source rows of start ≤ position < stop that can be converted at all."""
     result = TableDigest()
     digester = RowDigester(table)
-    for _, digests in digester.scan(snapshot):
+    for _, digests in digester.scan(snapshot, start, stop):
         result.add_all(filter(None, digests))
     result.repairs = digester.repairs
     return result
-
-
-def source_digests(snapshot: Path, plan: Plan) -> dict[str, TableDigest]:
-    """All tables of the source by target name. Runs in a process of its own beside the load."""
-    return {table.target: source_digest(snapshot, table) for table in plan.tables}
 
 
 def target_digest(connection: _Connection, table: TablePlan) -> TableDigest:

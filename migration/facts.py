@@ -1,6 +1,8 @@
 """The facts about a column, each one as the SQLite aggregate that counts it."""
 
 import sqlite3
+from collections.abc import Sequence
+from enum import IntEnum, auto
 
 from pydantic import BaseModel, ConfigDict
 
@@ -10,7 +12,9 @@ _HEXADECIMAL = "[0-9a-f]"
 _UUID = "-".join(_HEXADECIMAL * length for length in (8, 4, 4, 4, 12))
 #: The facts that are values, not counts: there may be none.
 _EXTREMES = ("smallest", "largest", "smallest_real", "largest_real")
-_KIND = "typeof({column})"
+# {column}, {kind} and {form} stand for columns of a subquery (`prepared`): SQLite would compute
+# the storage class, and what a text looks like, once more for every fact.
+_KIND = "{kind}"
 _TEXT = f"{_KIND} = 'text'"
 # Compared as it stands, a column of numeric affinity (every DATETIME) makes a number of '0001'.
 _YEAR = "substr({column}, 1, 4) >= '0001'"
@@ -123,14 +127,47 @@ def prepare(connection: sqlite3.Connection) -> None:
 
 
 def expressions(connection: sqlite3.Connection, *, everything: bool) -> dict[str, str]:
-    """SQLite's aggregate for each fact, with {column} for the column's name."""
+    """SQLite's aggregate for each fact, for `of_column`."""
     found = _deciding()
     if everything:
         found |= _explaining(connection)
     return found
 
 
-def _deciding() -> dict[str, str]:
+class _Form(IntEnum):
+    """What a text looks like: at most one of these."""
+
+    DATE = auto()
+    TIMESTAMP = auto()
+    TIMESTAMP_T = auto()
+    TIMESTAMP_UTC = auto()
+    JSON = auto()
+    BOOLEAN = auto()
+    UUID = auto()
+
+
+def prepared(table: str, columns: Sequence[str]) -> str:
+    """The subquery that the facts are counted in.
+
+    Args:
+        table: the text after FROM.
+        columns: quoted names; the number of a column is its place among these.
+    """
+    form = _form_of_text()
+    values = ", ".join(
+        f"{name} as c{number}, typeof({name}) as k{number}, {form.format(column=name)} as f{number}"
+        for number, name in enumerate(columns)
+    )
+    # The limit keeps SQLite from merging the subquery into the query.
+    return f"(select {values} from {table} limit -1)"  # noqa: S608
+
+
+def of_column(expression: str, number: int) -> str:
+    """A fact's aggregate for the column of this number in the subquery."""
+    return expression.format(column=f"c{number}", kind=f"k{number}", form=f"f{number}")
+
+
+def _form_of_text() -> str:
     exists = (
         f"{{column}} glob '{_DATE}[ T]{_TIME}*' and {_YEAR}"
         # A moment that does not exist is moved by SQLite, and so is not equal to itself.
@@ -138,6 +175,32 @@ def _deciding() -> dict[str, str]:
         " || substr({column}, 12, 8)"
     )
     separator = "substr({column}, 11, 1)"
+    return (
+        "case when typeof({column}) <> 'text' then 0"
+        f" when {{column}} glob '{_DATE}' then"
+        f" case when date({{column}}, '+0 days') = {{column}} and {_YEAR} then {_Form.DATE:d} end"
+        f" when {exists} then case"
+        f" when {separator} = ' ' and {_precise(0)} then {_Form.TIMESTAMP:d}"
+        f" when {separator} = 'T' and {_precise(0)} then {_Form.TIMESTAMP_T:d}"
+        f" when {{column}} glob '*Z' and {_precise(1)} then {_Form.TIMESTAMP_UTC:d}"
+        f" when {{column}} glob '*+00:00' and {_precise(6)} then {_Form.TIMESTAMP_UTC:d} end"
+        f" when {{column}} in ('t', 'f') then {_Form.BOOLEAN:d}"
+        f" when {{column}} glob '{_UUID}' then {_Form.UUID:d}"
+        " when substr({column}, 1, 1) in ('{{', '[') and json_valid({column})"
+        f" then {_Form.JSON:d} end"
+    )
+
+
+def _deciding() -> dict[str, str]:
+    forms = {
+        "dates": _Form.DATE,
+        "timestamps": _Form.TIMESTAMP,
+        "timestamps_t": _Form.TIMESTAMP_T,
+        "timestamps_utc": _Form.TIMESTAMP_UTC,
+        "json_documents": _Form.JSON,
+        "boolean_texts": _Form.BOOLEAN,
+        "uuids": _Form.UUID,
+    }
     return {
         "nulls": _count("{column} is null"),
         "integers": _count(f"{_KIND} = 'integer'"),
@@ -148,21 +211,7 @@ def _deciding() -> dict[str, str]:
         "largest": f"max(case {_KIND} when 'integer' then {{column}} end)",
         "longest": f"max(case when {_KIND} in ('text', 'blob') then {_BYTES} end)",
         "with_nul": _count(f"{_TEXT} and instr({{column}}, char(0)) > 0"),
-        "dates": _count(
-            f"{_TEXT} and {{column}} glob '{_DATE}' and date({{column}}, '+0 days') = {{column}}"
-            f" and {_YEAR}"
-        ),
-        "timestamps": _count(f"{_TEXT} and {exists} and {separator} = ' ' and {_precise(0)}"),
-        "timestamps_t": _count(f"{_TEXT} and {exists} and {separator} = 'T' and {_precise(0)}"),
-        "timestamps_utc": _count(
-            f"{_TEXT} and {exists} and (({{column}} glob '*Z' and {_precise(1)})"
-            f" or ({{column}} glob '*+00:00' and {_precise(6)}))"
-        ),
-        "json_documents": _count(
-            f"{_TEXT} and substr({{column}}, 1, 1) in ('{{{{', '[') and json_valid({{column}})"
-        ),
-        "boolean_texts": _count(f"{_TEXT} and {{column}} in ('t', 'f')"),
-        "uuids": _count(f"{_TEXT} and {{column}} glob '{_UUID}'"),
+        **{name: _count(f"{{form}} = {form:d}") for name, form in forms.items()},
         "text_blobs": _count(f"{_KIND} = 'blob' and is_text({{column}})"),
     }
 

@@ -158,6 +158,10 @@ def _number_text(value: Value) -> str:
     return float_text(value) if isinstance(value, float) else str(value)
 
 
+def _boolean_text(value: Value) -> str:
+    return "t" if value else "f"
+
+
 def _hexadecimal(value: Value) -> str:
     assert isinstance(value, bytes)
     return "\\x" + value.hex()
@@ -194,7 +198,7 @@ _KINDS = {
     "bigint": _INTEGER,
     "double precision": _kind("double precision", {float}, _anything, _number_text),
     "numeric": _kind("numeric", {int, float}, _anything, _number_text),
-    "boolean": _Kind(frozenset({int}), _is_bit, str, str),
+    "boolean": _Kind(frozenset({int}), _is_bit, _boolean_text, str),
     "timestamp without time zone": _Kind(frozenset({str}), _all_match(_TIMES), None, _time),
     "timestamp with time zone": _Kind(frozenset({str}), _all_match(_TIMES_UTC), None, _time_utc),
     "date": _Kind(frozenset({str}), _all_match(_DATES)),

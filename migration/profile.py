@@ -141,11 +141,12 @@ def _count(
     for start in range(0, len(columns), step):
         names = columns[start : start + step]
         text = ", ".join(
-            expression.format(column=quote_name(name))
-            for name in names
+            facts.of_column(expression, number)
+            for number in range(len(names))
             for expression in expressions.values()
         )
-        values = connection.execute(f"select {text} from {table}").fetchone()  # noqa: S608
+        prepared = facts.prepared(table, list(map(quote_name, names)))
+        values = connection.execute(f"select {text} from {prepared}").fetchone()  # noqa: S608
         for number, name in enumerate(names):
             part = values[number * len(expressions) : (number + 1) * len(expressions)]
             found[name] = ColumnProfile.of(dict(zip(expressions, part, strict=True)))

@@ -10,12 +10,18 @@ from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
     Progress,
+    ProgressColumn,
+    Task,
     TaskID,
     TextColumn,
     TimeRemainingColumn,
 )
+from rich.text import Text
 
 from migration.plan import Plan, TablePlan
+
+#: Seconds between two lines where nobody watches a terminal, as in a container's log.
+_LOG_SECONDS = 10.0
 
 
 class Steps:
@@ -41,26 +47,74 @@ class Steps:
         self.console.print(f"  [green]✓[/] {name:<12} [dim]{self.seconds[name]:7.2f} s[/]")
 
     @contextmanager
-    def rows(self, plan: Plan) -> Iterator["RowProgress"]:
-        """A bar over all rows of the plan, while they are loaded."""
+    def rows(self, plan: Plan, source_bytes: int) -> Iterator["RowProgress"]:
+        """Rows of the plan on their way, with their rate and the time that is left.
+
+        Args:
+            plan: which rows.
+            source_bytes: what the source takes; the rate in MB/s is its share.
+        """
+        bytes_per_row = source_bytes / max(plan.rows, 1)
         columns = (
             TextColumn("  [cyan]{task.description:<24}"),
             BarColumn(),
             MofNCompleteColumn(),
             TextColumn("rows"),
+            _RateColumn(bytes_per_row),
             TimeRemainingColumn(),
         )
         with Progress(*columns, console=self.console, transient=True) as progress:
-            yield RowProgress(progress, progress.add_task("load", total=plan.rows))
+            yield RowProgress(progress, plan.rows, bytes_per_row)
 
 
 class RowProgress:
-    """The bar: how many rows are on their way, and of which table."""
+    """How many rows passed the present step, and of which table the last ones are."""
 
-    def __init__(self, progress: Progress, task: TaskID) -> None:
+    def __init__(self, progress: Progress, rows: int, bytes_per_row: float) -> None:
         self._progress = progress
-        self._task = task
+        self._rows = rows
+        self._bytes_per_row = bytes_per_row
+        self._task: TaskID | None = None
+        self._name = ""
+        self._told_at = time.monotonic()
+
+    def begin(self, name: str) -> None:
+        """From now on, rows pass this step, from the first one on."""
+        if self._task is not None:
+            self._progress.remove_task(self._task)
+        self._name = name
+        self._task = self._progress.add_task(name, total=self._rows)
 
     def advance(self, table: TablePlan, rows: int) -> None:
-        """`rows` more rows of `table` are on their way."""
+        """`rows` more rows of `table` passed."""
+        if self._task is None:
+            return
         self._progress.update(self._task, advance=rows, description=table.target[:24])
+        now = time.monotonic()
+        if not self._progress.console.is_terminal and now - self._told_at > _LOG_SECONDS:
+            self._told_at = now
+            self._say(self._progress.tasks[0])
+
+    def _say(self, task: Task) -> None:
+        left = f", about {task.time_remaining:.0f} s left" if task.time_remaining else ""
+        self._progress.console.print(
+            f"    {self._name}: {task.completed:,.0f} of {self._rows:,} rows, "
+            f"{_rate(task, self._bytes_per_row)}{left}"
+        )
+
+
+class _RateColumn(ProgressColumn):
+    """Rows and bytes of the source per second."""
+
+    def __init__(self, bytes_per_row: float) -> None:
+        super().__init__()
+        self._bytes_per_row = bytes_per_row
+
+    def render(self, task: Task) -> Text:
+        """The rate of a task."""
+        return Text(_rate(task, self._bytes_per_row))
+
+
+def _rate(task: Task, bytes_per_row: float) -> str:
+    speed = task.speed or 0.0
+    return f"{speed:,.0f} rows/s, {speed * bytes_per_row / 1e6:.0f} MB/s"

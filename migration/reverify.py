@@ -5,7 +5,7 @@ from pathlib import Path
 
 from database.errors import SourceError, TargetError
 from database.settings import Server
-from migration.digest import source_digest
+from migration.hashing import Digests, hashing
 from migration.plan import Plan, TablePlan
 from migration.present import other_rows
 from migration.progress import Steps
@@ -13,14 +13,21 @@ from migration.quarantine.read import values_of
 from migration.rows import RefusedRow, rows_at
 from migration.snapshot import file_sha256
 from migration.statements import Connection, fetch
-from migration.target import open_target
+from migration.target import open_target, use_workers
 from migration.verify import ReplayedRow, VerifiedTable, verify_table
 
 
 def verify_last_run(
-    server: Server, work: Path, steps: Steps, schema: str | None = None
+    server: Server, work: Path, steps: Steps, schema: str | None = None, *, jobs: int = 2
 ) -> list[VerifiedTable]:
     """Compare every table of the last run (into a schema, where one is named); changes nothing.
+
+    Args:
+        server: the target.
+        work: the folder of snapshots.
+        steps: is told how long it took.
+        jobs: how many processes may work at the same time, on each side.
+        schema: the schema that the run went into.
 
     Raises:
         TargetError: nothing was ever migrated into this target.
@@ -34,8 +41,13 @@ def verify_last_run(
             )
         snapshot = _snapshot(work, runs[0]["source_sha256"])
         plan = Plan.model_validate(runs[0]["plan"])
-        with steps.step("verify"), connection.transaction():
-            return list(_verified(connection, snapshot, plan, runs[0]["id"]))
+        use_workers(connection, jobs)
+        with (
+            steps.step("verify"),
+            hashing(snapshot, plan, jobs + 1) as digests,
+            connection.transaction(),
+        ):
+            return list(_verified(connection, snapshot, plan, runs[0]["id"], digests()))
 
 
 def _snapshot(work: Path, sha256: str) -> Path:
@@ -50,7 +62,7 @@ def _snapshot(work: Path, sha256: str) -> Path:
 
 
 def _verified(
-    connection: Connection, snapshot: Path, plan: Plan, run_id: int
+    connection: Connection, snapshot: Path, plan: Plan, run_id: int, digests: Digests
 ) -> Iterator[VerifiedTable]:
     positions: dict[str, set[int]] = {}
     for row in fetch(connection, "quarantined_positions", run_id=run_id):
@@ -65,7 +77,7 @@ def _verified(
             connection,
             snapshot,
             table,
-            source_digest(snapshot, table),
+            digests[table.target],
             refused,
             replayed=replayed,
             others=others.get(table.target),

@@ -4,12 +4,7 @@ Invariant: everything that changes the target happens in one transaction, which 
 after every value was compared. Whatever goes wrong before, the target is as it was.
 """
 
-import signal
-from collections.abc import Callable, Iterator
-from concurrent.futures import ProcessPoolExecutor
-from contextlib import contextmanager
 from dataclasses import dataclass
-from multiprocessing import get_context
 from pathlib import Path
 
 from psycopg import sql
@@ -20,7 +15,7 @@ from database.settings import Server
 from migration import constraints, present, quarantine
 from migration.backfill import backfills, set_defaults
 from migration.creation import complete_tables, create_missing
-from migration.digest import TableDigest, source_digests
+from migration.hashing import Digests, hashing
 from migration.identities import reset_identities
 from migration.load import Engine, EngineName, LoadedTable, make_engine
 from migration.load.refusal import refuse_all
@@ -46,12 +41,10 @@ from migration.target import (
     relations_in_target,
     server_version,
     target_drift,
+    use_workers,
 )
 from migration.verify import VerifiedTable, verify_table
 from migration.views import create_views
-
-#: Bytes of a source that is hashed sooner than a process for it is started.
-_SMALL_SOURCE = 4_000_000
 
 
 @dataclass(frozen=True)
@@ -69,6 +62,8 @@ class Options:
     salvage: bool = False
     #: What becomes of rows that are in its tables already.
     existing: Existing = Existing.REFUSE
+    #: How many processes may work at the same time, on each side.
+    jobs: int = 2
 
 
 @dataclass(frozen=True)
@@ -104,6 +99,7 @@ def migrate(server: Server, options: Options, steps: Steps) -> Outcome:
         with steps.step("snapshot"):
             snapshot = take_snapshot(options.source, options.work, salvaging=options.salvage)
         clear_leftovers(connection, server, snapshot.directory)
+        use_workers(connection, options.jobs)
         last = fetch(connection, "last_run", schema=options.schema)
         done = last and last[0]["source_sha256"] == snapshot.sha256
         if done and options.existing is not Existing.REPLACE:
@@ -144,13 +140,18 @@ def _load_and_prove(
     engine = make_engine(options.engine, facts.server, facts.snapshot.directory)
     path = facts.snapshot.path
     try:
-        with _hashing(path, facts.plan) as digests, facts.steps.rows(facts.plan) as progress:
+        with (
+            hashing(path, facts.plan, options.jobs) as digests,
+            facts.steps.rows(facts.plan, facts.snapshot.size_bytes) as progress,
+        ):
+            progress.begin("load")
             _stage(engine, facts, progress)
             with connection.transaction():
                 merged = _load(connection, facts, engine, progress, options.existing)
                 refusal = _stop_unless_allowed(facts, allowed=options.quarantine)
                 with facts.steps.step("verify"):
-                    facts.verified = _verify(connection, facts, digests(), merged)
+                    progress.begin("verify")
+                    facts.verified = _verify(connection, facts, digests(), merged, progress)
                     changed = present.changed(connection, merged.values())
                 _stop_at_differences(facts, changed)
                 with facts.steps.step("analyze"):
@@ -236,51 +237,31 @@ def _size(connection: Connection, loaded: LoadedTable) -> int:
     return fetch_number(connection, query)
 
 
-@contextmanager
-def _hashing(snapshot: Path, plan: Plan) -> Iterator[Callable[[], dict[str, TableDigest]]]:
-    """The source's digests, computed by a second process while the load runs.
-
-    Starting a process takes longer than hashing a small source: that is done when it is asked for.
-    """
-    if snapshot.stat().st_size < _SMALL_SOURCE:
-        yield lambda: source_digests(snapshot, plan)
-        return
-    # Spawned, not forked: a child must not share the connection's socket.
-    # Ctrl-C reaches the whole process group: the parent alone decides what it means.
-    with ProcessPoolExecutor(
-        1, get_context("spawn"), initializer=signal.signal, initargs=(signal.SIGINT, signal.SIG_IGN)
-    ) as pool:
-        future = pool.submit(source_digests, snapshot, plan)
-        try:
-            yield future.result
-        except BaseException:
-            future.cancel()
-            for process in pool._processes.values():
-                process.terminate()
-            raise
-
-
 def _verify(
     connection: Connection,
     facts: RunFacts,
-    digests: dict[str, TableDigest],
+    digests: Digests,
     merged: dict[str, Present],
+    progress: RowProgress,
 ) -> list[VerifiedTable]:
     facts.repairs = {name: digest.repairs for name, digest in digests.items()}
     by_table: dict[str, list[RefusedRow]] = {}
     for row in facts.refused:
         by_table.setdefault(row.table.target, []).append(row)
-    return [
-        verify_table(
-            connection,
-            facts.snapshot.path,
-            table,
-            digests[table.target],
-            by_table.get(table.target, ()),
-            present=merged.get(table.target),
+    verified = []
+    for table in facts.plan.tables:
+        verified.append(
+            verify_table(
+                connection,
+                facts.snapshot.path,
+                table,
+                digests[table.target],
+                by_table.get(table.target, ()),
+                present=merged.get(table.target),
+            )
         )
-        for table in facts.plan.tables
-    ]
+        progress.advance(table, table.rows)
+    return verified
 
 
 def _record(connection: Connection, facts: RunFacts, merged: dict[str, Present]) -> None:

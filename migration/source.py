@@ -175,8 +175,10 @@ def read_rows(path: Path, table: Table, *, start: int = 0) -> Iterator[Row]:
         yield batch.row(0)
 
 
-def read_batches(path: Path, table: Table, pace: Pace, *, start: int = 0) -> Iterator[Batch]:
-    """All rows of a table of the snapshot, always in the same order.
+def read_batches(
+    path: Path, table: Table, pace: Pace, *, start: int = 0, stop: int | None = None
+) -> Iterator[Batch]:
+    """The rows of a table of the snapshot, always in the same order.
 
     Text that is not UTF-8 arrives with its bad bytes as surrogate escapes, so nothing is lost.
 
@@ -185,6 +187,7 @@ def read_batches(path: Path, table: Table, pace: Pace, *, start: int = 0) -> Ite
         table: which table.
         pace: how many rows a batch has; whoever reads long rows tells it.
         start: skip this many rows.
+        stop: end before the row at this position.
 
     Raises:
         SourceError: SQLite cannot read a page of the table.
@@ -202,7 +205,8 @@ def read_batches(path: Path, table: Table, pace: Pace, *, start: int = 0) -> Ite
     with closing(open_source(path, immutable=True)) as connection:
         while True:
             try:
-                part = f"{text} limit -1 offset {position}"
+                limit = -1 if stop is None else stop - position
+                part = f"{text} limit {limit} offset {position}"
                 rows = _read(connection, list(table.key_expressions), columns, part)
                 while found := list(islice(rows, pace.rows)):
                     yield Batch(position, found, len(table.key_expressions))

@@ -49,6 +49,15 @@ def open_target(server: Server) -> Iterator[Connection]:
             raise _explained(server, error) from error
 
 
+def use_workers(connection: Connection, jobs: int) -> None:
+    """Let PostgreSQL build indexes and digest tables by so many processes, the session's included.
+
+    What the server itself allows at most (max_parallel_workers) stays the limit.
+    """
+    for setting in ("max_parallel_workers_per_gather", "max_parallel_maintenance_workers"):
+        connection.execute("select set_config(%s, %s, false)", [setting, str(jobs - 1)])
+
+
 def read_target(connection: Connection, schema: str = PUBLIC) -> TargetTables:
     """The tables of a schema of the target by name, with their columns in order."""
     tables: dict[str, list[TargetColumn]] = {}

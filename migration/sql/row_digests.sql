@@ -4,8 +4,8 @@
 -- again. OFFSET 0 would do the same, but not in parallel.
 select
     row_id,
-    clock_timestamp() as hashed_at,
-    md5({line}) as digest
+    md5({line}) as digest,
+    clock_timestamp() as hashed_at
 from (
     select
         ctid as row_id,

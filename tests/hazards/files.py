@@ -4,6 +4,7 @@ import contextlib
 import sqlite3
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -127,6 +128,10 @@ def written_all_the_time(path: Path) -> Iterator[None]:
     ) as writer:
         assert writer.stdout is not None
         assert writer.stdout.readline() == "ready\n"
+        with contextlib.closing(sqlite3.connect(path)) as reader:
+            # It holds its first row; that one is committed a moment later.
+            while not reader.execute("select count(*) from written").fetchone()[0]:
+                time.sleep(0.01)
         yield
         wrote = int(writer.communicate("", timeout=60)[0].split()[0])
         assert wrote > 1, "it did change meanwhile"
