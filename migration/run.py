@@ -157,6 +157,7 @@ def _load_and_prove(
                 with facts.steps.step("analyze"):
                     analyze(connection, facts.plan)
                 _record(connection, facts, merged)
+                facts.snapshot.settle()
     except _StopError as stop:
         return stop.reason
     finally:
