@@ -1,0 +1,148 @@
+"""One contender, once, into a fresh target: its time, its memory, and whether every row arrived."""
+
+import shutil
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+import psutil
+
+from benchmarks.migration.contenders import Contender
+from benchmarks.migration.prepare import Prepared, check_counts, contents, fresh_database
+from benchmarks.migration.results import Run
+from database.apply import ADMIN, apply_schema, run_psql
+from database.connect import connect
+from database.settings import Server
+
+_SAMPLE_SECONDS = 0.05
+_TARGET = "bench_target"
+
+
+def measure(contender: Contender, prepared: Prepared, folder: Path) -> Run:
+    """Load the source once, by one contender.
+
+    Args:
+        contender: what loads.
+        prepared: the source and the templates of targets.
+        folder: to work in; it is made, and removed at the end.
+
+    Raises:
+        BundleError: it failed, or not every row arrived.
+    """
+    with working_folder(folder), _fresh_target(contender, prepared) as target:
+        with Watch(target) as watch:
+            loading = contender.load(prepared, target, folder)
+            if not contender.ours:
+                run_psql(target, prepared.rebuild)
+        check_counts(target, prepared.tables)
+        exact = contents(target, prepared.tables) == prepared.digests
+        return watch.run(loading, exact=exact)
+
+
+@contextmanager
+def declared_target(declared: Server) -> Iterator[Server]:
+    """A fresh database with sql/ applied, with nothing left to write of what came before."""
+    with fresh_database(declared, _TARGET) as target:
+        # A copy does not inherit the privileges on the database itself.
+        apply_schema(target)
+        _settle(target)
+        yield target
+
+
+@contextmanager
+def working_folder(folder: Path) -> Iterator[None]:
+    """A new folder, removed at the end: snapshots are as large as the source."""
+    folder.mkdir()
+    try:
+        yield
+    finally:
+        shutil.rmtree(folder)
+
+
+@contextmanager
+def _fresh_target(contender: Contender, prepared: Prepared) -> Iterator[Server]:
+    if contender.ours:
+        with declared_target(prepared.declared) as target:
+            yield target
+    else:
+        with fresh_database(prepared.bare, _TARGET) as target:
+            _settle(target)
+            yield target
+
+
+class Watch:
+    """The time, and the peak of the memory of all processes that this one starts.
+
+    PostgreSQL's are counted apart. Shared pages count once (PSS). The server is none of the
+    processes started here: pg_ctl leaves it behind as a daemon.
+    """
+
+    def __init__(self, target: Server) -> None:
+        self.peak = 0
+        self.server_peak = 0
+        self.seconds = 0.0
+        self._started = 0.0
+        self._server = _postmaster(target)
+        self._ended = threading.Event()
+        self._thread = threading.Thread(target=self._look)
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        self._started = time.monotonic()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.seconds = time.monotonic() - self._started
+        self._ended.set()
+        self._thread.join()
+
+    def run(self, loading: float | None, *, exact: bool) -> Run:
+        """The figures; all of the time was loading unless `loading` says how much was."""
+        return Run(
+            seconds=self.seconds,
+            loading=self.seconds if loading is None else loading,
+            peak_bytes=self.peak,
+            server_bytes=self.server_peak,
+            exact=exact,
+        )
+
+    def _look(self) -> None:
+        here = psutil.Process()
+        while not self._ended.wait(_SAMPLE_SECONDS):
+            self.peak = max(self.peak, sum(map(_memory, here.children(recursive=True))))
+            backends = [self._server, *self._server.children()]
+            self.server_peak = max(self.server_peak, sum(map(_memory, backends)))
+
+
+def _memory(process: psutil.Process) -> int:
+    """Bytes; 0 for a process that has just ended."""
+    try:
+        full = process.memory_full_info()
+    except (psutil.NoSuchProcess, psutil.ZombieProcess):
+        return 0
+    # Linux alone knows how shared pages are shared.
+    return int(getattr(full, "pss", full.uss))
+
+
+def _postmaster(target: Server) -> psutil.Process:
+    with connect(target, ADMIN, autocommit=True) as connection:
+        row = connection.execute("select pg_backend_pid()").fetchone()
+        assert row is not None
+        parent = psutil.Process(int(str(row[0]))).parent()
+        assert parent is not None
+        return parent
+
+
+def _settle(target: Server) -> None:
+    """Nobody shall pay for writing what the contender before has changed."""
+    with connect(target, ADMIN, autocommit=True) as connection:
+        connection.execute("checkpoint")
