@@ -50,7 +50,7 @@ lint: $(READY) ## Check style, types, imports, SQL, Dockerfiles and shell script
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
-	$(BIN)/sqlfluff lint --disable-progress-bar sql migration mcp_server scripts tests
+	$(BIN)/sqlfluff lint --disable-progress-bar sql migration mcp_server scripts tests benchmarks
 	$(BIN)/hadolint docker/*/Dockerfile docker/offline/*/Dockerfile
 	$(BIN)/shellcheck .ci/run .ci/docker-engine $$(git ls-files '*.sh')
 
@@ -59,14 +59,15 @@ format: $(READY) ## Format the Python files
 	$(BIN)/ruff format --quiet .
 
 lock: $(READY) ## Renew requirements/ from pyproject.toml
-	@for pair in schema: migrate:migration mcp:mcp dev:dev; do \
+	@for pair in schema: migrate:migration mcp:mcp dev:dev bench:bench; do \
 		extra=$${pair#*:}; \
 		$(BIN)/uv pip compile --quiet --universal --generate-hashes --no-emit-index-url \
 			--no-annotate --no-header --python-version 3.11 $${extra:+--extra $$extra} \
 			--output-file requirements/$${pair%%:*}.txt pyproject.toml; \
 	done
 
-bench: $(READY) ## Time the migration with both engines (BENCH="--size 1GB --runs 1")
+bench: $(READY) ## Time the migration beside other tools (BENCH="--size 1GB --runs 3 --write")
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/bench.txt
 	$(BIN)/python -m benchmarks.migration $(BENCH)
 
 clean: ## Remove the virtual environment and caches; no data

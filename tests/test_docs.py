@@ -8,6 +8,7 @@ import typer
 import typer.main
 from pydantic_settings import BaseSettings
 
+import benchmarks.migration.__main__
 import database.__main__
 import migration.__main__
 import scripts.check_database_size
@@ -25,6 +26,7 @@ EXAMPLE = (CHECKOUT / ".env.example").read_text()
 COMPOSE = (CHECKOUT / "compose.yaml").read_text()
 PAGES = [CHECKOUT / "README.md", *sorted((CHECKOUT / "docs").rglob("*.md"))]
 APPLICATIONS = {
+    "benchmark": benchmarks.migration.__main__.app,
     "database": database.__main__.app,
     "migration": migration.__main__.app,
     "check_database_size": scripts.check_database_size.app,

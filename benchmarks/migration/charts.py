@@ -89,15 +89,18 @@ def _compare(comparison: Comparison, path: Path) -> None:
 
 def _grow(growth: Growth, path: Path) -> None:
     """Time against size on logarithmic scales, and memory."""
-    sizes = [point.bytes / 1e6 for point in growth.points]
+    sizes = [point.bytes for point in growth.points]
+    names = [point.size for point in growth.points]
+    seconds = [timing(point.runs, whole).median for point in growth.points]
+    peaks = [peak_mebibytes(point.runs) for point in growth.points]
     with _chart(path, 2, 3.2) as (time, memory):
-        seconds = [timing(point.runs, whole).median for point in growth.points]
         time.loglog(sizes, seconds, marker="o", color=_LOADING)
+        time.set_yticks(seconds, [f"{each:.1f}" for each in seconds])
         time.set_ylabel("whole verified run, seconds")
-        memory.semilogx(
-            sizes, [peak_mebibytes(point.runs) for point in growth.points], "o-", color=_VERIFYING
-        )
-        memory.set_ylim(bottom=0)
+        memory.semilogx(sizes, peaks, marker="o", color=_VERIFYING)
+        memory.set_ylim(0, 1.2 * max(peaks))
         memory.set_ylabel("peak memory, MiB")
         for axes in (time, memory):
-            axes.set_xlabel("size of the source, MB")
+            axes.minorticks_off()
+            axes.set_xticks(sizes, names)
+            axes.set_xlabel("size of the source")

@@ -47,7 +47,7 @@ def _migration(engine: str) -> Callable[[Prepared, Server, Path], float | None]:
 
 #: In the order of the tables; the first one is the limit that the others are compared with.
 CONTENDERS = (
-    Contender(Name.SERVER_COPY, "server-side COPY of ready files", raw.server_copy),
+    Contender(Name.SERVER_COPY, "server-side COPY", raw.server_copy),
     Contender(Name.COPY, "ours, copy engine", _migration("copy"), ours=True),
     Contender(
         Name.PGLOADER,

@@ -59,8 +59,6 @@ def _last_line(text: str) -> str:
 
 def _script(prepared: Prepared) -> str:
     attach = (
-        # Values are sent as SQLite stores them: PostgreSQL reads times and JSON better.
-        "set sqlite_all_varchar = false;\n"
         f"attach {literal(str(prepared.source))} as source (type sqlite, read_only);\n"
         "attach '' as target (type postgres);\n"
     )
