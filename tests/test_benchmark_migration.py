@@ -32,7 +32,7 @@ from benchmarks.migration.results import (
 )
 from benchmarks.migration.shapes import Shape, make_database
 from database.apply import run_psql
-from database.errors import UsageError
+from database.errors import InterruptedRunError, UsageError
 from database.settings import Server
 from tests.programs import query, run_module
 
@@ -142,6 +142,14 @@ def test_a_way_that_loses_a_row_has_no_figures_and_a_changed_value_is_told(
     assert "entry has" in lost.problem
     assert not changed.runs[0].exact
     assert "**differ**" in page.render(Results(comparisons=[comparison]))
+
+
+def test_an_interruption_ends_it(cluster: Server, folder: Path) -> None:
+    def interrupt(_prepared: Prepared, _target: Server, _work: Path) -> None:
+        raise InterruptedRunError("Interrupted.")
+
+    with pytest.raises(InterruptedRunError):
+        compare_all(cluster, Shape.NARROW, folder, [Contender(Name.PIPE, "patient", interrupt)])
 
 
 def test_the_rebuild_makes_every_key_and_index_of_a_finished_migration(

@@ -10,7 +10,7 @@ from benchmarks.migration.measure import measure
 from benchmarks.migration.prepare import Prepared, prepared
 from benchmarks.migration.results import Comparison, Conditions, Entry
 from benchmarks.migration.shapes import Shape, make_database
-from database.errors import BundleError
+from database.errors import BundleError, InterruptedRunError
 from database.settings import Server
 from scripts.demo_data.size import parse_size
 
@@ -68,6 +68,8 @@ def _run(
 ) -> None:
     try:
         run = measure(contender, ready, folder / contender.name)
+    except InterruptedRunError:
+        raise
     except BundleError as error:
         entry.runs, entry.failed, entry.problem = [], True, error.message
         console.print(f"  [red]✗[/] {contender.name}: {escape(error.message)}")

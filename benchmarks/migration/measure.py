@@ -4,6 +4,7 @@ import shutil
 import threading
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
@@ -88,10 +89,10 @@ class Watch:
         self._started = 0.0
         self._server = _postmaster(target)
         self._ended = threading.Event()
-        self._thread = threading.Thread(target=self._look)
+        self._watcher = ThreadPoolExecutor(1)
 
     def __enter__(self) -> Self:
-        self._thread.start()
+        self._looking = self._watcher.submit(self._look)
         self._started = time.monotonic()
         return self
 
@@ -103,7 +104,9 @@ class Watch:
     ) -> None:
         self.seconds = time.monotonic() - self._started
         self._ended.set()
-        self._thread.join()
+        # Whatever went wrong there is raised here: a peak of nothing would be a lie.
+        with self._watcher:
+            self._looking.result()
 
     def run(self, loading: float | None, *, exact: bool) -> Run:
         """The figures; all of the time was loading unless `loading` says how much was."""

@@ -1,4 +1,4 @@
-"""pgloader without us: tuned to the length of the rows, with casts for what it does not know."""
+"""pgloader without us, tuned to the length of the rows. Its own casts do for these tables."""
 
 import os
 import re
@@ -20,6 +20,10 @@ _BATCH_BYTES = 8 * 2**20
 _MOST_ROWS = 25_000
 _FEWEST_ROWS = 4
 _SHOWN_LINES = 5
+#: With a single worker it was seen to stand still.
+_FEWEST_WORKERS, _MOST_WORKERS = 2, 4
+#: A pgloader that is slower than this hangs, and will do so until somebody ends it.
+_PATIENCE_SECONDS, _SLOWEST_BYTES_PER_SECOND = 120, 200_000
 
 _COMMAND = """\
 LOAD DATABASE
@@ -40,15 +44,19 @@ def load(prepared: Prepared, target: Server, folder: Path) -> None:
     (folder / "command.load").write_text(_command(prepared, target), encoding="utf-8")
     output = folder / "output.log"
     with passfile(target, ADMIN) as password_file, output.open("w") as said:
-        result = subprocess.run(
-            [find_program(), "--root-dir", ".", "--logfile", "pgloader.log", "command.load"],
-            cwd=folder,
-            env=environment(target, password_file) | {"PGUSER": ADMIN},
-            stdin=subprocess.DEVNULL,
-            stdout=said,
-            stderr=subprocess.STDOUT,
-            check=False,
-        )
+        try:
+            result = subprocess.run(
+                [find_program(), "--root-dir", ".", "--logfile", "pgloader.log", "command.load"],
+                cwd=folder,
+                env=environment(target, password_file) | {"PGUSER": ADMIN},
+                stdin=subprocess.DEVNULL,
+                stdout=said,
+                stderr=subprocess.STDOUT,
+                check=False,
+                timeout=_patience(prepared),
+            )
+        except subprocess.TimeoutExpired as error:
+            raise TargetError(f"pgloader hung: ended after {error.timeout:.0f} s") from error
     lines = output.read_text(errors="replace").splitlines()
     wrong = [line for line in lines if re.search(r"ERROR|FATAL|exhausted", line)]
     if result.returncode or wrong:
@@ -71,10 +79,14 @@ def _command(prepared: Prepared, target: Server) -> str:
         source=prepared.source,
         database=target.database,
         sslmode=target.sslmode,
-        workers=min(4, os.cpu_count() or 1),
+        workers=max(_FEWEST_WORKERS, min(os.cpu_count() or 1, _MOST_WORKERS)),
         batch_rows=_clamp(_BATCH_BYTES // length),
         prefetch_rows=_clamp(room),
     )
+
+
+def _patience(prepared: Prepared) -> float:
+    return _PATIENCE_SECONDS + prepared.source.stat().st_size / _SLOWEST_BYTES_PER_SECOND
 
 
 def _clamp(rows: int) -> int:
