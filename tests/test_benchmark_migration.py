@@ -64,7 +64,7 @@ def compare_all(
     )
 
 
-def run(seconds: float, *, loading: float | None = None, peak: int = 0) -> Run:
+def run(seconds: float, *, loading: float | None = None, peak: int = 2**20) -> Run:
     return Run(
         seconds=seconds,
         loading=seconds if loading is None else loading,
@@ -221,7 +221,7 @@ def test_goals_are_computed_from_ratios_within_rounds() -> None:
     comparison = kept(
         Entry(contender="server-copy", runs=[run(10), run(20)]),
         # Twice as slow in both rounds, the second of which had half the machine.
-        Entry(contender="copy", runs=[run(30, loading=20, peak=2**20), run(60, loading=40)]),
+        Entry(contender="copy", runs=[run(30, loading=20), run(60, loading=40)]),
         Entry(contender="pgloader-alone", runs=[run(40), run(80)]),
     )
     found = {outcome.goal.text: outcome for outcome in outcomes(Results(comparisons=[comparison]))}
