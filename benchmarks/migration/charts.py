@@ -37,12 +37,14 @@ def write_charts(results: Results, folder: Path) -> None:
         UsageError: matplotlib is not installed.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    for old in folder.glob("benchmark-*.svg"):
-        old.unlink()
     for comparison in results.comparisons:
         _compare(comparison, folder / name_of(comparison))
     for growth in results.growths:
         _grow(growth, folder / name_of(growth))
+    drawn = {name_of(entry) for entry in (*results.comparisons, *results.growths)}
+    for old in folder.glob("benchmark-*.svg"):
+        if old.name not in drawn:
+            old.unlink()
 
 
 def name_of(entry: Comparison | Growth) -> str:
