@@ -41,7 +41,7 @@ def write_charts(results: Results, folder: Path) -> None:
         _compare(comparison, folder / name_of(comparison))
     for growth in results.growths:
         _grow(growth, folder / name_of(growth))
-    drawn = {name_of(entry) for entry in (*results.comparisons, *results.growths)}
+    drawn = {*map(name_of, results.comparisons), *map(name_of, results.growths)}
     for old in folder.glob("benchmark-*.svg"):
         if old.name not in drawn:
             old.unlink()
