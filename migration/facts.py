@@ -171,7 +171,8 @@ def _form_of_text() -> str:
     exists = (
         f"{{column}} glob '{_DATE}[ T]{_TIME}*' and {_YEAR}"
         # A moment that does not exist is moved by SQLite, and so is not equal to itself.
-        " and datetime({column}, '+0 days') = substr({column}, 1, 10) || ' '"
+        # Without its fraction, which SQLite would round up to the next second.
+        " and datetime(substr({column}, 1, 19), '+0 days') = substr({column}, 1, 10) || ' '"
         " || substr({column}, 12, 8)"
     )
     separator = "substr({column}, 11, 1)"

@@ -100,6 +100,15 @@ def test_default_holds_for_new_rows(
     assert query(database, "insert into t (id) values (2) returning v") == [(value,)]
 
 
+def test_fractions_close_to_the_next_second_are_times(database: Server, tmp_path: Path) -> None:
+    """SQLite rounds them up: one such value used to make texts of all."""
+    script = "create table t (at datetime); insert into t values ('2026-02-01 10:00:00.999700');"
+    migrated(database, tmp_path, script)
+    assert query(database, "select at::text, pg_typeof(at)::text from t") == [
+        ("2026-02-01 10:00:00.9997", "timestamp without time zone")
+    ]
+
+
 def test_current_timestamp_is_utc_as_in_sqlite(database: Server, tmp_path: Path) -> None:
     script = """create table t (id integer primary key, at datetime default current_timestamp);
         insert into t (id) values (1);"""
