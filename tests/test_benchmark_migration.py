@@ -70,6 +70,9 @@ def run(seconds: float, *, loading: float | None = None, peak: int = 2**20) -> R
         loading=seconds if loading is None else loading,
         peak_bytes=peak,
         server_bytes=0,
+        cpu_seconds=seconds,
+        server_cpu_seconds=2 * seconds,
+        phases={"load": seconds / 2},
         exact=True,
     )
 
@@ -102,6 +105,9 @@ def test_one_command_measures_everybody_and_keeps_the_figures(tmp_path: Path) ->
             assert only.peak_bytes > 0
             assert only.server_bytes > 0
             assert 0 < only.loading <= only.seconds
+            assert only.cpu_seconds > 0
+            assert only.server_cpu_seconds > 0
+            assert sum(only.phases.values()) <= only.seconds
         assert BY_NAME[Name(entry.contender)].title in result.stdout
 
 

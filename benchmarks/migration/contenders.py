@@ -26,21 +26,21 @@ class Contender:
     """A way to load a source.
 
     Those that are ours get a database with sql/ applied, do everything and return the seconds of
-    their own loading and constraints. The others get bare tables, load them and return None; the
+    their steps. The others get bare tables, load them and return None; the
     rebuild of keys, indexes and foreign keys is the same for all of them.
     """
 
     name: Name
     title: str
-    load: Callable[[Prepared, Server, Path], float | None]
+    load: Callable[[Prepared, Server, Path], dict[str, float] | None]
     #: Why it cannot be used here, if so.
     missing: Callable[[], str | None] = lambda: None
     ours: bool = False
 
 
-def _migration(engine: str) -> Callable[[Prepared, Server, Path], float | None]:
-    def load(prepared: Prepared, target: Server, folder: Path) -> float:
-        return ours.loading_seconds(ours.migrate(target, prepared.source, engine, folder))
+def _migration(engine: str) -> Callable[[Prepared, Server, Path], dict[str, float] | None]:
+    def load(prepared: Prepared, target: Server, folder: Path) -> dict[str, float]:
+        return ours.phases_of(ours.migrate(target, prepared.source, engine, folder))
 
     return load
 

@@ -27,7 +27,8 @@ def _measure(server: Server, source: Path, engine: str, folder: Path) -> tuple[R
     with working_folder(folder), declared_target(server) as target:
         with Watch(target) as watch:
             report = ours.migrate(target, source, engine, folder)
+            phases = ours.phases_of(report)
         tables = tables_of(report, source)
         check_counts(target, tables)
-        run = watch.run(ours.loading_seconds(report), exact=report["verdict"] == "verified")
+        run = watch.run(phases, exact=report["verdict"] == "verified")
         return run, sum(table.rows for table in tables)

@@ -13,6 +13,7 @@ from typing import Self
 import psutil
 
 from benchmarks.migration.contenders import Contender
+from benchmarks.migration.ours import loading_seconds
 from benchmarks.migration.prepare import Prepared, check_counts, contents, fresh_database
 from benchmarks.migration.results import Run
 from database.apply import ADMIN, apply_schema, run_psql
@@ -36,12 +37,12 @@ def measure(contender: Contender, prepared: Prepared, folder: Path) -> Run:
     """
     with working_folder(folder), _fresh_target(contender, prepared) as target:
         with Watch(target) as watch:
-            loading = contender.load(prepared, target, folder)
+            phases = contender.load(prepared, target, folder)
             if not contender.ours:
                 run_psql(target, prepared.rebuild)
         check_counts(target, prepared.tables)
         exact = contents(target, prepared.tables) == prepared.digests
-        return watch.run(loading, exact=exact)
+        return watch.run(phases, exact=exact)
 
 
 @contextmanager
@@ -86,6 +87,8 @@ class Watch:
         self.peak = 0
         self.server_peak = 0
         self.seconds = 0.0
+        self.cpu_seconds = 0.0
+        self.server_cpu_seconds = 0.0
         self._started = 0.0
         self._server = _postmaster(target)
         self._ended = threading.Event()
@@ -93,6 +96,8 @@ class Watch:
 
     def __enter__(self) -> Self:
         self._looking = self._watcher.submit(self._look)
+        self.cpu_seconds -= _used(psutil.Process())
+        self.server_cpu_seconds -= _used(self._server)
         self._started = time.monotonic()
         return self
 
@@ -103,16 +108,21 @@ class Watch:
         trace: TracebackType | None,
     ) -> None:
         self.seconds = time.monotonic() - self._started
+        self.cpu_seconds += _used(psutil.Process())
+        self.server_cpu_seconds += _used(self._server)
         self._ended.set()
         # Whatever went wrong there is raised here: a peak of nothing would be a lie.
         with self._watcher:
             self._looking.result()
 
-    def run(self, loading: float | None, *, exact: bool) -> Run:
-        """The figures; all of the time was loading unless `loading` says how much was."""
+    def run(self, phases: dict[str, float] | None, *, exact: bool) -> Run:
+        """The figures; all of the time was loading unless there are steps that say how much was."""
         return Run(
             seconds=self.seconds,
-            loading=self.seconds if loading is None else loading,
+            loading=self.seconds if phases is None else loading_seconds(phases),
+            phases=phases or {},
+            cpu_seconds=self.cpu_seconds,
+            server_cpu_seconds=self.server_cpu_seconds,
             peak_bytes=self.peak,
             server_bytes=self.server_peak,
             exact=exact,
@@ -134,6 +144,17 @@ def _memory(process: psutil.Process) -> int:
         return 0
     # Linux alone knows how shared pages are shared.
     return int(getattr(full, "pss", full.uss))
+
+
+def _used(parent: psutil.Process) -> float:
+    """CPU seconds of the children of a process, those that have ended included."""
+    times = parent.cpu_times()
+    living = (child.cpu_times() for child in parent.children())
+    return float(
+        times.children_user
+        + times.children_system
+        + sum(child.user + child.system for child in living)
+    )
 
 
 def _postmaster(target: Server) -> psutil.Process:

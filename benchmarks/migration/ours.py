@@ -50,11 +50,15 @@ def migrate(target: Server, source: Path, engine: str, work: Path) -> dict[str, 
     return report
 
 
-def loading_seconds(report: dict[str, Any]) -> float:
+def phases_of(report: dict[str, Any]) -> dict[str, float]:
+    """Seconds by the step."""
+    return {phase["name"]: float(phase["seconds"]) for phase in report["phases"]}
+
+
+def loading_seconds(phases: dict[str, float]) -> float:
     """Seconds from the first row to the last foreign key.
 
     Raises:
         KeyError: the report has no such steps any more; then this module has to follow.
     """
-    phases = {phase["name"]: float(phase["seconds"]) for phase in report["phases"]}
     return phases["load"] + phases["constraints"] + phases.get("stage", 0.0)

@@ -48,8 +48,19 @@ def _comparison(entry: Comparison) -> str:
         f"{DESCRIPTIONS[entry.shape]}: {entry.rows:,} rows in {entry.tables} tables.",
         f"Seconds of each way, {title}",
         entry,
-        _table(tables.COMPARED, tables.compared(entry)),
+        _table(tables.COMPARED, tables.compared(entry)) + _spent(entry),
     )
+
+
+def _spent(entry: Comparison) -> str:
+    rows = tables.spent(entry)
+    if not rows:
+        return ""
+    head = (
+        "\nWhere the time of ours goes (medians; CPU seconds are of all cores, so that their share "
+        "can be more than 100 %; [why](../explanation/speed.md)):\n\n"
+    )
+    return head + _table(tables.SPENT, rows)
 
 
 def _growth(entry: Growth) -> str:

@@ -22,6 +22,11 @@ class Run(BaseModel):
     loading: float = Field(description="Of loading and rebuilding constraints alone.")
     peak_bytes: int = Field(description="Memory of its processes at their worst moment.")
     server_bytes: int = Field(description="The same of PostgreSQL's, its shared buffers included.")
+    cpu_seconds: float = Field(description="Of all of its processes, on all cores.")
+    server_cpu_seconds: float = Field(description="Of PostgreSQL's.")
+    phases: dict[str, float] = Field(
+        default={}, description="Of ours: seconds by the step, as the report has them."
+    )
     exact: bool = Field(description="Whether the values are those that our migration verified.")
 
 

@@ -1,12 +1,15 @@
 """The tables as rows of text, the same for the terminal and for the page."""
 
-from benchmarks.migration.contenders import CONTENDERS
+from statistics import median
+
+from benchmarks.migration.contenders import CONTENDERS, TITLES, Name
 from benchmarks.migration.figures import (
     Figures,
     Timing,
     figures_of,
     loading,
     peak_mebibytes,
+    runs_of,
     timing,
     whole,
 )
@@ -26,6 +29,7 @@ COMPARED = [
     "values",
 ]
 GROWN = ["size", "rows", "whole verified run, s", "MB/s", "load + constraints, s", "memory, MiB"]
+SPENT = ["way", "step", "seconds", "of the whole"]
 GOALS = ["goal", "at most", "database", "measured", ""]
 _OURS = {contender.name for contender in CONTENDERS if contender.ours}
 _NOTHING = "–"  # noqa: RUF001
@@ -44,6 +48,29 @@ def grown(growth: Growth) -> Rows:
         cells = [point.size, f"{point.rows:,}", _spread(taken)]
         cells += [f"{point.bytes / 1e6 / taken.median:.1f}", _spread(loaded)]
         rows.append([*cells, f"{peak_mebibytes(point.runs):.0f}"])
+    return rows
+
+
+def spent(comparison: Comparison) -> Rows:
+    """Where the time of ours goes: a line for each step, and what of it was work of a core."""
+    rows = []
+    for name in sorted(_OURS, key=list(Name).index):
+        runs = runs_of(comparison, name)
+        if not runs:
+            continue
+        all_seconds = median(map(whole, runs))
+        steps = {step: median(run.phases[step] for run in runs) for step in runs[0].phases}
+        steps["start, end and report"] = all_seconds - sum(steps.values())
+        title = TITLES[name]
+        rows += [
+            [title, step, f"{seconds:.2f}", f"{100 * seconds / all_seconds:.0f} %"]
+            for step, seconds in steps.items()
+        ]
+        for what, used in (
+            ("CPU of its processes", median(run.cpu_seconds for run in runs)),
+            ("CPU of PostgreSQL", median(run.server_cpu_seconds for run in runs)),
+        ):
+            rows.append([title, what, f"{used:.2f}", f"{100 * used / all_seconds:.0f} %"])
     return rows
 
 
