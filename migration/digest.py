@@ -103,6 +103,7 @@ class RowDigester:
         self._table = table
         self._plain = PlainTable(table)
         self._converter = RowConverter(table)
+        self._has_blobs = any(column.pg_type == "bytea" for column in table.columns)
 
     @property
     def repairs(self) -> Counter[tuple[str, str]]:
@@ -140,15 +141,12 @@ class RowDigester:
                 lines = self._plain.lines(batch)
             except NotPlainError:
                 digests = [self.digest_of(batch.row(n)) for n in range(len(batch.rows))]
-                pace.note(batch, _length(batch))
+                pace.note(batch, batch.weight())
                 yield batch, digests
             else:
-                pace.note(batch, sum(map(len, lines)))
+                # Blobs are not in the lines, only their own digests.
+                pace.note(batch, batch.weight() if self._has_blobs else sum(map(len, lines)))
                 yield batch, list(map(line_digest, lines))
-
-
-def _length(batch: Batch) -> int:
-    return sum(len(v) for row in batch.rows for v in row if isinstance(v, str | bytes))
 
 
 def source_digest(

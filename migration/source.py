@@ -6,8 +6,9 @@ import stat
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
-from itertools import islice
+from itertools import chain, islice
 from pathlib import Path
+from sys import getsizeof
 from urllib.parse import quote
 
 from database.errors import SourceError
@@ -68,6 +69,10 @@ class Batch:
         """The values by column, without the keys."""
         return list(zip(*self.rows, strict=True))[self.key_width :]
 
+    def weight(self) -> int:
+        """Bytes that the values take in memory."""
+        return sum(map(getsizeof, chain.from_iterable(self.rows)))
+
     def row(self, number: int) -> Row:
         """One row."""
         values = self.rows[number]
@@ -87,7 +92,7 @@ class Pace:
         self._most = most
 
     def note(self, batch: Batch, length: int) -> None:
-        """Say how many characters or bytes a batch took."""
+        """Say how many characters or bytes a batch took: all of them, whatever became of it."""
         room = _LENGTH_AT_ONCE * len(batch.rows) // max(length, 1)
         # Doubled at most: a table that begins with short rows need not go on so.
         self.rows = max(1, min(room, 2 * self.rows, self._most))

@@ -1,18 +1,27 @@
 """The fast way for plain values and each row's own way give the same text and the same digest."""
 
+import contextlib
 import json
+import sqlite3
+import tracemalloc
+from pathlib import Path
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from migration.canonical import line_digest, row_digest
 from migration.convert import text_of
+from migration.digest import source_digest
+from migration.load.copy_text import copy_blocks
+from migration.load.rendering import render
 from migration.plain import NotPlainError, PlainTable
-from migration.plan import ColumnPlan, TablePlan
+from migration.plan import ColumnPlan, Plan, TablePlan
 from migration.policies import ColumnPolicy, InvalidJson, NulText, OverLong
 from migration.rows import RefusedRow, RowConverter
-from migration.schema import Table
+from migration.schema import Column, Table
 from migration.source import Batch, Value
+from tests.engines import Quiet
 
 TYPES = (
     "smallint", "integer", "bigint", "double precision", "numeric", "boolean", "date", "uuid",
@@ -118,3 +127,39 @@ def test_plain_values_are_taken() -> None:
     for pg_type, value in PLAIN.items():
         batch = Batch(0, [(value,), (None,)], 0)
         assert len(PlainTable(table(pg_type)).lines(batch)) == 2, pg_type
+
+
+@pytest.mark.parametrize("pg_type", ["bytea", "text", "bigint"])
+@pytest.mark.parametrize("way", ["digest", "copy", "render"])
+def test_long_values_are_read_a_few_at_a_time(tmp_path: Path, pg_type: str, way: str) -> None:
+    """Whatever becomes of them: digested, sent, cut into pieces, refused (as numbers)."""
+    path = tmp_path / "source.db"
+    with contextlib.closing(sqlite3.connect(path)) as connection:
+        connection.execute("create table t (c)")
+        value = "hex(zeroblob(250000))" if pg_type == "text" else "zeroblob(500000)"
+        many = "with recursive n (i) as (select 1 union all select i + 1 from n where i < 60)"
+        connection.execute(f"insert into t {many} select {value} from n")
+        connection.commit()
+    source = Table(
+        name="t",
+        columns=(Column.model_construct(name="c"),),
+        primary_key=(),
+        rowid_alias=None,
+        without_rowid=False,
+        virtual=False,
+    )
+    plan = table(pg_type).model_copy(update={"table": source})
+    kept: list[RefusedRow] = []
+    tracemalloc.start()
+    if way == "digest":
+        source_digest(path, plan)
+    elif way == "copy":
+        for _ in copy_blocks(path, RowConverter(plan), kept):
+            pass
+    else:
+        whole = Plan(tables=(plan,), not_carried=(), problems=())
+        kept = render(path, whole, tmp_path / "out.db", "x", Quiet()).tables["t"].refused
+    # Refused rows are kept on purpose.
+    peak = tracemalloc.get_traced_memory()[1] - 500_000 * len(kept)
+    tracemalloc.stop()
+    assert peak < 8_000_000

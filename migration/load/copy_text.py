@@ -33,10 +33,11 @@ def copy_blocks(
     for batch in read_batches(snapshot, converter.table.table, pace):
         try:
             text, rows = _block(plain.sent(batch)), len(batch.rows)
+            pace.note(batch, len(text))
         except NotPlainError:
             lines = list(_lines(batch, converter, refused))
             text, rows = "".join(lines), len(lines)
-        pace.note(batch, len(text))
+            pace.note(batch, batch.weight())
         yield Block(text, rows, batch.start + len(batch.rows))
 
 

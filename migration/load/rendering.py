@@ -136,8 +136,6 @@ class _TableWriter:
         self._table = table
         self._number = number
         self._convert = RowConverter(table.plan).convert
-        #: Characters of the last batch.
-        self._length = 0
 
     def write(self, snapshot: Path, progress: Progress) -> None:
         """Create the table and fill it."""
@@ -153,7 +151,7 @@ class _TableWriter:
             rows = self._plain_rows(plain, batch) or self._rows(batch)
             self._connection.executemany(insert, rows)
             self._table.rows += len(rows)
-            pace.note(batch, self._length)
+            pace.note(batch, batch.weight())
             progress.advance(self._table.plan, len(batch.rows))
 
     def _plain_rows(
@@ -168,26 +166,21 @@ class _TableWriter:
         by_row = list(map(sum, zip(*lengths, strict=True)))
         if max(by_row) > _LONG_ROW:
             return None
-        self._note(by_row)
+        self._rendering.longest_row = max(self._rendering.longest_row, *by_row)
         positions = range(batch.start, batch.start + len(batch.rows))
         return list(zip(positions, *columns, strict=True))
 
     def _rows(self, batch: Batch) -> list[tuple[int | str | None, ...]]:
         rows: list[tuple[int | str | None, ...]] = []
-        lengths = []
         for row in map(batch.row, range(len(batch.rows))):
             texts = self._texts(row)
             if isinstance(texts, RefusedRow):
                 self._table.refused.append(texts)
             else:
                 rows.append((row.position, *texts))
-                lengths.append(sum(len(text) for text in texts if text))
-        self._note(lengths)
+                length = sum(len(text) for text in texts if text)
+                self._rendering.longest_row = max(self._rendering.longest_row, length)
         return rows
-
-    def _note(self, lengths: list[int]) -> None:
-        self._length = sum(lengths)
-        self._rendering.longest_row = max(self._rendering.longest_row, *lengths, 1)
 
     def _texts(self, row: Row) -> list[str | None] | RefusedRow:
         converted = self._convert(row)
