@@ -13,13 +13,13 @@ from database.errors import UsageError, VerificationError
 from database.settings import Server
 from migration import show
 from migration.backfill import backfills
-from migration.estimate import estimate
+from migration.estimate import estimate, seconds_before
 from migration.load import EngineName
 from migration.plan import PUBLIC, make_plan
 from migration.policies import Policies
 from migration.policy_options import takes_policies
 from migration.present import Existing
-from migration.profile import Profile, profile_source
+from migration.profile import profile_source
 from migration.progress import Steps
 from migration.quarantine.verbs import app as quarantine_app
 from migration.reverify import verify_last_run
@@ -92,8 +92,7 @@ def plan(
         target = read_target(connection, schema)
         snapshot_taken = time.monotonic()
         facts = profile_source(snapshot.path, target, left_out=snapshot.left_out, everything=True)
-        profiled = time.monotonic()
-        taken = snapshot_taken - started + _share_of_run(facts) * (profiled - snapshot_taken)
+        before = seconds_before(snapshot_taken - started, time.monotonic() - snapshot_taken, facts)
         decided = make_plan(
             facts,
             target,
@@ -104,7 +103,7 @@ def plan(
         )
         drift = target_drift(connection, decided)
         jobs = MigrationSettings().migration_jobs
-        foreseen = estimate(connection, snapshot.path, decided, jobs=jobs, before=taken)
+        foreseen = estimate(connection, snapshot.path, decided, jobs=jobs, before=before)
     problems = (*decided.problems, *(f"not as sql/ describes it: {entry}" for entry in drift))
     decided = decided.model_copy(update={"problems": problems, "estimate": foreseen})
     if as_json:
@@ -206,16 +205,6 @@ def status(*, schema: LastSchema = None) -> None:
         f"{last['status']} at {last['finished_at']:%Y-%m-%d %H:%M:%S %Z}, {last['engine']} engine"
         f"{_schema_text(last['schema_name'])}"
     )
-
-
-def _share_of_run(facts: Profile) -> float:
-    """How much of the time of this whole profile a run takes for its own.
-
-    It counts the rows of known tables, and of the others half of the facts.
-    """
-    rows = sum(entry.rows for entry in facts.tables)
-    created = sum(entry.rows for entry in facts.tables if not entry.known)
-    return 0.05 + 0.45 * created / max(rows, 1)
 
 
 def _existing(*, replace: bool, merge: bool) -> Existing:

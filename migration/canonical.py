@@ -33,7 +33,7 @@ Canonical = Callable[[Converted], str]
 def row_digest(columns: Iterable[ColumnPlan], values: Iterable[Converted]) -> bytes:
     """The 16-byte digest of a converted row."""
     fields = [
-        framed(column, [None if value is None else canonical_of(column)(value)])[0]
+        framed(column, [canonical_value(column, value)])[0]
         for column, value in zip(columns, values, strict=True)
     ]
     return line_digest(_SEPARATOR.join(fields))
@@ -51,9 +51,9 @@ def canonical_lines(columns: Sequence[Sequence[str]]) -> Iterable[str]:
     return map(_SEPARATOR.join, zip(*columns, strict=True))
 
 
-def canonical_of(column: ColumnPlan) -> Canonical:
-    """The canonical text of a value of a column, as `sql_field` gives it."""
-    return _CANONICAL.get(column.pg_type, str)
+def canonical_of(pg_type: str) -> Canonical:
+    """What gives the canonical text of a converted value of a type."""
+    return _CANONICAL.get(pg_type, str)
 
 
 def framed(column: ColumnPlan, texts: Sequence[str | None]) -> list[str]:
@@ -75,7 +75,7 @@ def is_fixed(column: ColumnPlan) -> bool:
 
 def canonical_value(column: ColumnPlan, value: Converted) -> str | None:
     """A converted value as `sql_field` gives it: equal text, equal value."""
-    return None if value is None else canonical_of(column)(value)
+    return None if value is None else canonical_of(column.pg_type)(value)
 
 
 def sql_field(column: ColumnPlan) -> sql.Composable:

@@ -6,10 +6,10 @@ sides, and what that took is scaled to all rows.
 
 import os
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass, fields
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 import psycopg
 from psycopg import sql
@@ -20,6 +20,7 @@ from migration.digest import source_digest, target_digest
 from migration.load.copy_text import copy_blocks
 from migration.load.refusal import is_refusal
 from migration.plan import Estimate, Plan, TablePlan
+from migration.profile import Profile
 from migration.rows import RowConverter
 from migration.statements import Connection, fetch, fetch_number, is_impossible, trusted
 from migration.target import identifier, make_schema
@@ -32,26 +33,30 @@ _NAME = "probe_of_a_migration_that_is_rolled_back"
 _FIXED_SECONDS = 1.0
 #: What each further process of PostgreSQL adds to the first one when a table is digested.
 _GAIN = 0.5
+#: Of the time of a whole profile: counting the rows, and the facts that decide a type.
+_COUNTING = 0.05
+_DECIDING = 0.45
+
+T = TypeVar("T")
 
 
 @dataclass
-class _Sample:
-    """What some rows took, scaled to all rows: seconds by the step, and bytes."""
+class _Costs:
+    """What rows take: seconds by the step, and bytes."""
 
-    rows: int = 0
     copy: float = 0.0
     rules: float = 0.0
     source_digest: float = 0.0
     target_digest: float = 0.0
     bytes: float = 0.0
 
-    def add(self, other: "_Sample") -> None:
-        for field in fields(self):
-            name = field.name
-            setattr(self, name, getattr(self, name) + getattr(other, name))
-
-    def times(self, factor: float) -> "_Sample":
-        return _Sample(**{f.name: getattr(self, f.name) * factor for f in fields(self)})
+    def add(self, other: "_Costs", factor: float) -> None:
+        """Put another's in, so many times."""
+        self.copy += factor * other.copy
+        self.rules += factor * other.rules
+        self.source_digest += factor * other.source_digest
+        self.target_digest += factor * other.target_digest
+        self.bytes += factor * other.bytes
 
 
 def estimate(
@@ -64,18 +69,20 @@ def estimate(
         snapshot: the source.
         plan: what would be done.
         jobs: how many processes would work at the same time, on each side.
-        before: seconds of what comes before the load, as they were measured.
+        before: seconds that a run takes before its load (`seconds_before`).
     """
-    probed = _Sample()
+    probed, probed_rows = _Costs(), 0
     with connection.transaction(force_rollback=True):
         make_schema(connection, plan.schema_name)
         for table in sorted(plan.loadable, key=lambda table: -table.rows)[:_TABLES]:
-            sample = _probe(connection, snapshot, plan, table)
-            if sample is not None:
-                probed.add(sample.times(table.rows / sample.rows))
-    if not probed.rows:
+            rows, costs = _probe(connection, snapshot, plan, table)
+            if rows:
+                probed.add(costs, table.rows / rows)
+                probed_rows += table.rows
+    if not probed_rows:
         return None
-    whole = probed.times(plan.rows / probed.rows)
+    whole = _Costs()
+    whole.add(probed, plan.rows / probed_rows)
     return Estimate(
         seconds=round(_FIXED_SECONDS + before + _seconds(whole, jobs), 1),
         target_bytes=int(whole.bytes),
@@ -83,7 +90,18 @@ def estimate(
     )
 
 
-def _seconds(whole: _Sample, jobs: int) -> float:
+def seconds_before(snapshot_seconds: float, profile_seconds: float, profile: Profile) -> float:
+    """What a run takes for its snapshot and its own profile, by what they took for a plan.
+
+    A run counts the rows of known tables, and of the others the facts that decide.
+    """
+    rows = sum(entry.rows for entry in profile.tables)
+    created = sum(entry.rows for entry in profile.tables if not entry.known)
+    share = _COUNTING + _DECIDING * created / max(rows, 1)
+    return snapshot_seconds + share * profile_seconds
+
+
+def _seconds(whole: _Costs, jobs: int) -> float:
     """From the load to the end, where the source is digested beside the load and the rules."""
     cores = os.cpu_count() or 1
     alone = whole.copy + whole.rules
@@ -93,22 +111,19 @@ def _seconds(whole: _Sample, jobs: int) -> float:
     return beside + whole.target_digest / (1 + _GAIN * (min(jobs, cores) - 1))
 
 
-def _probe(connection: Connection, snapshot: Path, plan: Plan, table: TablePlan) -> _Sample | None:
-    """Load, index and digest some rows; None where there is none that PostgreSQL takes."""
+def _probe(
+    connection: Connection, snapshot: Path, plan: Plan, table: TablePlan
+) -> tuple[int, _Costs]:
+    """Load, index and digest some rows: how many, and what they took; none where none is taken."""
     probe = table.model_copy(update={"target": _NAME})
-    sample = _Sample()
+    costs = _Costs()
     try:
         with connection.transaction(force_rollback=True):
             _make_table(connection, plan, table, probe)
-            with _timed(sample, "copy"):
-                sample.rows = _copy(connection, snapshot, probe)
-            if not sample.rows:
-                return None
-            with _timed(sample, "rules"):
-                _make_indexes(connection, table, probe)
-            with _timed(sample, "target_digest"):
-                target_digest(connection, probe)
-            sample.bytes = fetch_number(
+            rows, costs.copy = _timed(lambda: _copy(connection, snapshot, probe))
+            _, costs.rules = _timed(lambda: _make_indexes(connection, table, probe))
+            _, costs.target_digest = _timed(lambda: target_digest(connection, probe))
+            costs.bytes = fetch_number(
                 connection,
                 sql.SQL("select pg_total_relation_size(%s::regclass)"),
                 identifier(probe).as_string(connection),
@@ -117,17 +132,15 @@ def _probe(connection: Connection, snapshot: Path, plan: Plan, table: TablePlan)
         if not (is_refusal(error) or is_impossible(error)):
             raise
         # The run will name the row that is refused, or the rule that cannot be had.
-        return None
-    with _timed(sample, "source_digest"):
-        source_digest(snapshot, probe, 0, sample.rows)
-    return sample
+        return 0, costs
+    _, costs.source_digest = _timed(lambda: source_digest(snapshot, probe, 0, rows))
+    return rows, costs
 
 
-@contextmanager
-def _timed(sample: _Sample, name: str) -> Iterator[None]:
+def _timed(step: Callable[[], T]) -> tuple[T, float]:
     started = time.monotonic()
-    yield
-    setattr(sample, name, time.monotonic() - started)
+    result = step()
+    return result, time.monotonic() - started
 
 
 def _make_table(connection: Connection, plan: Plan, table: TablePlan, probe: TablePlan) -> None:
@@ -151,7 +164,7 @@ def _make_indexes(connection: Connection, table: TablePlan, probe: TablePlan) ->
 
 
 def _copy(connection: Connection, snapshot: Path, table: TablePlan) -> int:
-    """Send the first rows, and hash them, for a while."""
+    """Send the first rows for a while; how many PostgreSQL took."""
     names = sql.SQL(", ").join(sql.Identifier(column.target) for column in table.columns)
     command = sql.SQL("copy {} ({}) from stdin").format(identifier(table), names)
     end = time.monotonic() + _SECONDS

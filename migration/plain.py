@@ -88,7 +88,6 @@ class _Column:
     def __init__(self, column: ColumnPlan) -> None:
         self._column = column
         self._kind = _KINDS.get(column.pg_type, _TEXT)
-        self._canonical = self._kind.canonical
 
     def sent(self, values: Sequence[Value]) -> Texts:
         has_null = self._check(values)
@@ -96,7 +95,7 @@ class _Column:
 
     def fields(self, values: Sequence[Value]) -> list[str]:
         has_null = self._check(values)
-        return framed(self._column, _mapped(self._canonical, values, has_null=has_null))
+        return framed(self._column, _mapped(self._kind.canonical, values, has_null=has_null))
 
     def _check(self, values: Sequence[Value]) -> bool:
         """Whether there are NULLs; a NotPlainError where anything is not plain."""
@@ -186,8 +185,7 @@ def _kind(
     sent: Callable[[Value], str] | None = None,
 ) -> _Kind:
     """A type whose canonical text is made from plain values as from converted ones."""
-    column = ColumnPlan.model_construct(pg_type=pg_type)
-    return _Kind(frozenset(classes), check, sent, canonical_of(column))
+    return _Kind(frozenset(classes), check, sent, canonical_of(pg_type))
 
 
 _INTEGER = _Kind(frozenset({int}), _anything, str, str)

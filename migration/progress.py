@@ -12,7 +12,6 @@ from rich.progress import (
     Progress,
     ProgressColumn,
     Task,
-    TaskID,
     TextColumn,
     TimeRemainingColumn,
 )
@@ -68,27 +67,27 @@ class Steps:
 
 
 class RowProgress:
-    """How many rows passed the present step, and of which table the last ones are."""
+    """How many rows passed the present step, first the load, and of which table the last ones are.
+
+    Where nobody watches a terminal, a line now and then says the same.
+    """
 
     def __init__(self, progress: Progress, rows: int, bytes_per_row: float) -> None:
         self._progress = progress
         self._rows = rows
         self._bytes_per_row = bytes_per_row
-        self._task: TaskID | None = None
-        self._name = ""
+        self._name = "load"
+        self._task = progress.add_task(self._name, total=rows)
         self._told_at = time.monotonic()
 
     def begin(self, name: str) -> None:
-        """From now on, rows pass this step, from the first one on."""
-        if self._task is not None:
-            self._progress.remove_task(self._task)
+        """From now on, rows pass another step, from the first one on."""
+        self._progress.remove_task(self._task)
         self._name = name
         self._task = self._progress.add_task(name, total=self._rows)
 
     def advance(self, table: TablePlan, rows: int) -> None:
         """`rows` more rows of `table` passed."""
-        if self._task is None:
-            return
         self._progress.update(self._task, advance=rows, description=table.target[:24])
         now = time.monotonic()
         if not self._progress.console.is_terminal and now - self._told_at > _LOG_SECONDS:

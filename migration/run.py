@@ -144,7 +144,6 @@ def _load_and_prove(
             hashing(path, facts.plan, options.jobs) as digests,
             facts.steps.rows(facts.plan, facts.snapshot.size_bytes) as progress,
         ):
-            progress.begin("load")
             _stage(engine, facts, progress)
             with connection.transaction():
                 merged = _load(connection, facts, engine, progress, options.existing)
