@@ -1,7 +1,8 @@
-"""Bring a database to the state that sql/ describes, with psql alone; then set the passwords.
+"""Bring a database to the state that sql/ describes, with psql alone; then set the secrets.
 
-Passwords are the one thing that is not in sql/: each login gets a SCRAM verifier computed
-here, so that no password is ever part of an SQL text, a log or a process argument.
+Secrets are the one thing that is not in sql/: each login gets a SCRAM verifier computed
+here, so that no password is ever part of an SQL text, a log or a process argument; the key of
+agents' contexts goes its own way (context_key.py).
 """
 
 import base64
@@ -16,6 +17,7 @@ from psycopg import sql
 
 from database.binaries import client_program
 from database.connect import connect, passfile
+from database.context_key import set_context_key
 from database.errors import TargetError
 from database.secrets import LOGIN_ROLES
 from database.settings import Server
@@ -28,7 +30,7 @@ ADMIN = "postgres"
 
 
 def apply_schema(server: Server, *, admin: str = ADMIN) -> None:
-    """Apply `sql/load.sql` and the passwords; both change nothing where nothing is to change.
+    """Apply `sql/load.sql` and the secrets; both change nothing where nothing is to change.
 
     Creates the database first where it is missing.
 
@@ -38,6 +40,7 @@ def apply_schema(server: Server, *, admin: str = ADMIN) -> None:
     ensure_database(server, admin=admin)
     run_psql(server, SQL_DIRECTORY / "load.sql", admin=admin)
     set_passwords(server, admin=admin)
+    set_context_key(server, admin=admin)
 
 
 def run_psql(server: Server, file: Path, *, admin: str = ADMIN) -> str:

@@ -1,6 +1,6 @@
-"""Passwords as files: generated once, never overwritten, readable by their owner alone.
+"""Secrets as files: generated once, never overwritten, readable by their owner alone.
 
-The same seven names are used by the embedded server, by the compose volume and by an
+The same names are used by the embedded server, by the compose volume and by an
 operator who brings files of his own (`ATLAS_PASSWORD_FILE=/run/secrets/…`).
 """
 
@@ -12,7 +12,10 @@ from database.errors import UsageError
 
 #: Logins of the bundle; each has a secret `<role>_password`.
 LOGIN_ROLES = ("postgres", "atlas", "migrator", "mcp_read", "mcp_write", "mcp_heal")
-SECRET_NAMES = (*(f"{role}_password" for role in LOGIN_ROLES), "mcp_token")
+
+#: What the MCP server seals the contexts of agents with, and PostgreSQL verifies them by.
+CONTEXT_KEY = "mcp_context_key"
+SECRET_NAMES = (*(f"{role}_password" for role in LOGIN_ROLES), "mcp_token", CONTEXT_KEY)
 
 # 32 bytes of URL-safe text: the platform puts its password into a URL, so nothing in it
 # may need percent-encoding.

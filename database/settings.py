@@ -14,7 +14,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from database.address import parse_address
 from database.errors import TargetError
-from database.secrets import read_secret
+from database.secrets import CONTEXT_KEY, read_secret
 
 DATABASE_NAME = "atlastrinity_prod"
 
@@ -106,6 +106,10 @@ class Server(BaseModel):
     def password(self, role: str) -> str | None:
         """The password of a login from its secret file; None leaves it to libpq (`~/.pgpass`)."""
         return read_secret(self.secrets_dir, f"{role}_password")
+
+    def context_key(self) -> str | None:
+        """The key that agents' contexts are sealed with, from its secret file."""
+        return read_secret(self.secrets_dir, CONTEXT_KEY)
 
     def with_database(self, name: str) -> Self:
         """The same server, another database on it."""

@@ -81,7 +81,9 @@ class AgentConnection(_Connection):
     Two of asyncpg's private methods are used, since it has no public way; its version is pinned.
     """
 
-    __slots__ = ("wire",)
+    __slots__ = ("context_key", "wire")
+    #: What contexts are sealed with (context.py); None where there is no such secret.
+    context_key: str | None
     wire: BoundedWire
 
     async def prepare_for_agents(self) -> None:

@@ -137,6 +137,7 @@ class Pools:
                 **options,
             )
             await connection.prepare_for_agents()
+            connection.context_key = server.context_key()
             return connection
 
         return connect

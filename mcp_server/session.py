@@ -15,6 +15,7 @@ import asyncpg
 from asyncpg.prepared_stmt import PreparedStatement
 
 from mcp_server.connection import AgentConnection
+from mcp_server.context import bind
 from mcp_server.failure import Failure
 from mcp_server.gate import Statement
 from mcp_server.hints import hint_for
@@ -151,7 +152,6 @@ class Sessions:
             statement_timeout=quoted(str(timeout_ms)),
             lock_timeout=quoted(str(self._settings.lock_timeout_ms)),
             transaction_timeout=quoted(str(timeout_ms + 2 * _GRACE_MS)),
-            session_id=quoted(self._settings.session_id),
         )
 
     @asynccontextmanager
@@ -169,6 +169,8 @@ class Sessions:
             wire.start(max(_WIRE_BYTES, 4 * self._settings.max_bytes))
             try:
                 async with asyncio.timeout((limit_ms + _GRACE_MS) / 1000):
+                    if statement.in_transaction:
+                        await bind(connection, self._settings.agent, self._settings.session_id)
                     yield connection
             except Failure:
                 raise

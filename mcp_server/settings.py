@@ -46,6 +46,11 @@ class Settings(BaseSettings):
     read_connections: int = Field(default=6, ge=1, description="Connections for reading.")
     write_connections: int = Field(default=3, ge=1, description="Connections for writing.")
     heal_connections: int = Field(default=1, ge=1, description="Connections for schema changes.")
+    agent: str = Field(
+        default="shared",
+        min_length=1,
+        description="Whom this server speaks for; app.agent in the database says what it sees.",
+    )
     session_id: str = Field(
         default="", description="Session of the platform that this server is bound to; empty: all."
     )

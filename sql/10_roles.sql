@@ -4,6 +4,9 @@
 -- gate in front believes. Reading, writing and healing are different logins on different
 -- connections, none a member of another, so no statement climbs from one to the next.
 -- Why an owner that cannot log in: nobody owns tables while they work with rows.
+-- Why a second one, atlas_guard: it owns what decides about the others (schema app: the key that
+-- contexts are signed with, and the functions that policies ask). No login is a member of it, so
+-- whoever has the rights of atlas_owner can neither read the key nor replace the functions.
 
 create table declared.role (
     name text primary key,
@@ -14,6 +17,7 @@ create table declared.role (
 
 insert into declared.role (name, login, connection_limit) values
 ('atlas_owner', false, -1),
+('atlas_guard', false, -1),
 ('atlas', true, 50),
 ('migrator', true, 8),
 ('mcp_read', true, 20),

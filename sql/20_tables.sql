@@ -278,4 +278,31 @@ comment on table quarantine_piece is
 'Values of quarantined rows that are longer than 64 KiB: their bytes, in parts';
 comment on column quarantine_piece.sha256 is 'Of the whole value; row_values refers to it by this';
 
+-- What decides which rows an agent sees. Nobody but its owner, atlas_guard, has any right here.
+set local search_path = 'declared_app';
+
+-- Two blocks rather than the key itself: HMAC's padding is done where the key is put in (by
+-- `python -m database apply`), and what is left for SQL are two hashes.
+create table context_key (
+    only_row boolean not null,
+    inner_block bytea not null,
+    outer_block bytea not null,
+    constraint context_key_pkey primary key (only_row),
+    constraint context_key_only_row_check check (only_row),
+    constraint context_key_length_check check (length(inner_block) = 64 and length(outer_block) = 64)
+);
+comment on table context_key is 'The key that contexts are sealed with, for HMAC-SHA-256';
+comment on column context_key.inner_block is 'The key, filled with zeros to 64 bytes, each xor 0x36';
+comment on column context_key.outer_block is 'The key, filled with zeros to 64 bytes, each xor 0x5c';
+
+create table agent (
+    name text not null,
+    sessions text not null,
+    constraint agent_pkey primary key (name),
+    constraint agent_sessions_check check (sessions in ('every', 'bound'))
+);
+comment on table agent is 'What an agent sees; an agent that is not here is as the row *, else every';
+comment on column agent.sessions is
+'every: all sessions, unless it is bound to one; bound: the one that it is bound to, or none';
+
 set local search_path = 'pg_catalog';

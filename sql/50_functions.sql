@@ -1,35 +1,115 @@
--- Which session an agent's connection is bound to, for the policies of 60_policies.sql.
+-- Who an agent's transaction acts for, and what it may see: for the policies of 60_policies.sql.
 --
--- The MCP server says so at the start of a transaction:
---     select set_config('app.current_session_id', $1, true);
--- Unset or empty means: bound to none, every session is seen. That suits agents that analyse
--- across sessions, and the platform, which sets nothing.
+-- Why a signed context: a setting alone is no identity, since whoever writes SQL can write settings,
+-- by more routes than anybody can list (SET, set_config, UPDATE pg_settings, ALTER ROLE, options of
+-- the connection). So the setting app.context carries a seal that SQL cannot make: the HMAC-SHA-256
+-- of what it says, under a key that no login can read. It says for which transaction of which backend
+-- it is meant. So it is no secret: seen in a log, in pg_stat_activity or in another agent's answer,
+-- it is worth nothing in any other transaction, not even the next one on the same connection.
+--
+-- The MCP server asks for the transaction's mark after BEGIN (mcp_server/sql/transaction_mark.sql),
+-- seals `{"agent": …, "session": …, "transaction": mark}` and hands it in by app.set_context(). Whatever is
+-- missing, malformed, or sealed for another transaction gives a context of NULLs, and with it no rows.
+--
+-- Functions that former versions had are named at the end, and go. One that calls another comes after
+-- it in the alphabet too: in that order they are made.
 --
 -- The path is pinned, so that no object of the caller's can take a name's place.
 
 set local search_path = 'declared_app', 'pg_catalog';
 
-create function session_text() returns text
-language sql stable parallel safe
+-- One row, always: the verified context, or NULLs.
+--   agent          whom the MCP server speaks for
+--   session        the platform's session that the transaction is bound to; NULL: to none
+--   session_uuid   the same; NULL where it is no UUID ("current_session"), which no uuid equals
+--   every_session  whether rows of all sessions are seen: bound to none, and app.agent allows it
+--
+-- SECURITY DEFINER, to read the key. Parallel restricted, since a worker has another process id: the
+-- leader evaluates it, once for each policy of a statement, and hands the value to its workers.
+create function context(
+    out agent text, out session text, out session_uuid uuid, out every_session boolean
+) returns record
+language sql stable security definer parallel restricted
 set search_path to 'pg_catalog', 'pg_temp'
-return (
-    -- A UUID in its usual form, since the platform writes it so into text columns.
-    select
-        coalesce(
-            (case when pg_input_is_valid(bound.value, 'uuid') then bound.value::uuid end)::text,
-            bound.value
-        )
-    from (select nullif(current_setting('app.current_session_id', true), '') as value) as bound
-);
+begin atomic
+    -- Materialized: else the planner itself evaluates what is the setting's alone, to estimate with it.
+    with given as materialized (
+        select
+            left(setting.value, 64) as seal,
+            substr(setting.value, 65) as said
+        from (select coalesce(current_setting('app.context', true), '') as value) as setting
+    ),
 
--- NULL where the session is unset, and also where its name is no UUID ("current_session"): a
--- comparison with it is then true for no row, and never an error.
-create function session_uuid() returns uuid
-language sql stable parallel safe
+    -- CASE, not WHERE: nothing of an unsealed text may be looked into, in whatever order.
+    verified as (
+        select
+            case
+                -- Hashes of the seals are compared, so that the time it takes tells nothing of them.
+                when
+                    sha256(convert_to(given.seal, 'UTF8'))
+                    = sha256(convert_to(
+                        encode(
+                            sha256(
+                                key.outer_block
+                                || sha256(key.inner_block || convert_to(given.said, 'UTF8'))
+                            ),
+                            'hex'
+                        ),
+                        'UTF8'
+                    ))
+                    then given.said::jsonb
+            end as context
+        from given
+        cross join context_key as key
+    ),
+
+    bound as (
+        select
+            verified.context ->> 'agent' as agent,
+            nullif(verified.context ->> 'session', '') as session
+        from verified
+        where
+            verified.context ->> 'transaction'
+            = pg_backend_pid()
+            || '/' || (extract(epoch from transaction_timestamp()) * 1000000)::bigint
+    ),
+
+    identified as (
+        select
+            bound.agent,
+            bound.session,
+            case when pg_input_is_valid(bound.session, 'uuid') then bound.session::uuid end as session_uuid
+        from bound
+    )
+
+    select
+        identified.agent,
+        -- A UUID in its usual form, since the platform writes it so into text columns.
+        coalesce(identified.session_uuid::text, identified.session),
+        identified.session_uuid,
+        identified.session is null and coalesce(
+            (select rule.sessions from agent as rule where rule.name = identified.agent),
+            (select rule.sessions from agent as rule where rule.name = '*'),
+            'every'
+        ) = 'every'
+    from identified;
+end;
+
+-- Hands a sealed context in for the rest of the transaction; whether it is accepted. Agents may
+-- call it too: it takes nothing that the MCP server did not seal for this very transaction.
+create function set_context(sealed text) returns boolean
+language sql volatile security definer parallel unsafe
 set search_path to 'pg_catalog', 'pg_temp'
-return (
-    select case when pg_input_is_valid(bound.value, 'uuid') then bound.value::uuid end
-    from (select current_setting('app.current_session_id', true) as value) as bound
-);
+begin atomic
+    select set_config('app.context', sealed, true);
+    select agent is not null from context();
+end;
 
 set local search_path = 'pg_catalog';
+
+create table declared.former_function (signature text primary key);
+
+insert into declared.former_function (signature) values
+-- They read the setting as it was, and so could be told anything.
+('app.session_text()'),
+('app.session_uuid()');

@@ -4,14 +4,17 @@ import os
 import re
 import subprocess
 
+import psycopg
 from psycopg import sql
 
 from database.apply import SQL_DIRECTORY, psql_environment, run_psql
 from database.binaries import client_program
 from database.connect import connect, passfile
 from database.settings import Server
+from mcp_server.context import sealed_context
+from mcp_server.sql import sql_text
 
-#: The tables that belong to sessions, and so have policies.
+#: The tables whose rows belong to sessions, directly or by way of a task, a step or a node.
 SESSION_TABLES = (
     "sessions",
     "tasks",
@@ -24,8 +27,11 @@ SESSION_TABLES = (
     "conversation_summaries",
     "behavioral_deviations",
     "discoveries",
+    "kg_nodes",
+    "kg_edges",
+    "knowledge_promotions",
 )
-TABLES = (*SESSION_TABLES, "kg_nodes", "kg_edges", "knowledge_promotions", "files")
+TABLES = (*SESSION_TABLES, "files")
 LOGINS = ("atlas", "migrator", "mcp_read", "mcp_write", "mcp_heal")
 
 # Catalogue → what identifies a row in it. Temporary schemas come with any session that needs one.
@@ -58,6 +64,22 @@ def load(server: Server, *, admin: str = "postgres") -> str:
 def check(server: Server, *, admin: str = "postgres") -> str:
     """Run sql/checks/run.sql; return its output."""
     return run_psql(server, SQL_DIRECTORY / "checks" / "run.sql", admin=admin)
+
+
+def bind(
+    server: Server,
+    connection: psycopg.Connection[tuple[object, ...]],
+    session: str = "",
+    agent: str = "shared",
+) -> str:
+    """Bind the connection's transaction as the MCP server does; what PostgreSQL was given."""
+    key = server.context_key()
+    assert key is not None
+    row = connection.execute(sql_text("transaction_mark").encode()).fetchone()
+    assert row is not None
+    sealed = sealed_context(key, agent, session, str(row[0]))
+    assert connection.execute("select app.set_context(%s)", [sealed]).fetchone() == (True,)
+    return sealed
 
 
 def execute(server: Server, *statements: str, role: str = "postgres") -> None:

@@ -119,9 +119,9 @@ async def test_a_commit_is_not_torn_by_a_caller_who_leaves(database: Server) -> 
             "public, pg_temp",
         ),
         (
-            "select set_config('app.current_session_id', 'x', false)",
-            "select current_setting('app.current_session_id') as v",
-            "",
+            "set app.context = 'x'",
+            "select current_setting('app.context') like '%shared%' as v",
+            True,
         ),
         (
             "select pg_advisory_lock(42)::text",
@@ -139,7 +139,7 @@ async def test_a_commit_is_not_torn_by_a_caller_who_leaves(database: Server) -> 
     ],
 )
 async def test_nothing_of_a_call_is_left_for_the_next(
-    database: Server, first: str, probe: str, clean: str
+    database: Server, first: str, probe: str, clean: object
 ) -> None:
     async with agent(database, gate=OPEN_GATE, read_connections=1) as a:
         (before,) = await a.rows("select pg_backend_pid() as pid")

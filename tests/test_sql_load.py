@@ -144,19 +144,22 @@ DAMAGES = {
     ),
     "a comment": "comment on table tasks is null",
     "a comment of a column": "comment on column logs.session_id is 'something else'",
-    "a function": "drop function app.session_uuid() cascade",
+    "a function": "drop function app.context() cascade",
     "another function under a declared name": (
-        "create or replace function app.session_text() returns text language sql return null"
+        "create or replace function app.set_context(sealed text) returns boolean"
+        " language sql return true"
     ),
     "a schema": "drop schema app cascade",
     "the migration's schema": "drop schema migration cascade",
     "a policy": "drop policy bound_session on tasks",
     "a wider policy": "alter policy bound_session on tasks using (true)",
     "a policy for others": "alter policy bound_session on tasks to mcp_read",
+    "a policy in the graph": "alter policy bound_session on kg_nodes using (task_id is null)",
+    "the quarantine's policies": "alter table migration.quarantine disable row level security",
     "a policy too many": "create policy hide on tasks as restrictive using (false)",
     "row-level security": "alter table tasks disable row level security",
     "its force": "alter table tasks no force row level security",
-    "row-level security where none belongs": "alter table files enable row level security",
+    "row-level security where none belongs": ("alter table app.agent enable row level security"),
     "a grant": "revoke select on tasks from mcp_read",
     "a grant too many": "grant delete on tasks to mcp_read",
     "a grant option": "grant select on tasks to mcp_read with grant option",
@@ -166,8 +169,8 @@ DAMAGES = {
     "a grant on a schema": "revoke usage on schema public from atlas",
     "a schema for everybody": "grant usage, create on schema public to public",
     "a schema's creator too many": "grant create on schema public to mcp_write",
-    "a function for everybody": "grant execute on function app.session_text() to public",
-    "a function for nobody": "revoke execute on function app.session_text() from mcp_write",
+    "a function for everybody": "grant execute on function app.context() to public",
+    "a function for nobody": "revoke execute on function app.context() from mcp_write",
     "the quarantine for writers": "grant insert on migration.quarantine to mcp_write",
     "default privileges": (
         "alter default privileges for role atlas_owner in schema public"
@@ -181,8 +184,16 @@ DAMAGES = {
         "alter default privileges for role atlas_owner grant execute on functions to public"
     ),
     "an owner": "alter table tasks owner to mcp_write",
-    "a function's owner": "alter function app.session_text() owner to postgres",
+    "a function's owner": "alter function app.context() owner to postgres",
     "a schema's owner": "alter schema migration owner to postgres",
+    "the guard's schema to the owner": "alter schema app owner to atlas_owner",
+    "the guard's function to the owner": "alter function app.context() owner to atlas_owner",
+    "the key to the owner": "alter table app.context_key owner to atlas_owner",
+    "the key for readers": "grant select on app.context_key to mcp_read",
+    "a column of the key for readers": "grant select (inner_block) on app.context_key to mcp_read",
+    "what agents see for agents": "grant update on app.agent to mcp_write",
+    "the caller's rights": "alter function app.context() security invoker",
+    "the caller's path": "alter function app.context() reset search_path",
 }
 
 
@@ -214,6 +225,8 @@ ROLE_DAMAGES = {
     "an inheriting migrator": "grant atlas_owner to migrator with inherit true",
     "a healer who becomes the owner": "grant atlas_owner to mcp_heal with set true",
     "a healer without ownership": "revoke atlas_owner from mcp_heal",
+    "a member of the guard": "grant atlas_guard to mcp_read with inherit false, set true",
+    "the owner a member of the guard": "grant atlas_guard to atlas_owner",
     "an admin option": "grant atlas_owner to migrator with admin option",
 }
 

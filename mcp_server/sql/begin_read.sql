@@ -9,5 +9,4 @@ select
     set_config('statement_timeout', {statement_timeout}, true),
     set_config('lock_timeout', {lock_timeout}, true),
     set_config('transaction_timeout', {transaction_timeout}, true),
-    set_config('search_path', 'public, pg_temp', true),
-    set_config('app.current_session_id', {session_id}, true);
+    set_config('search_path', 'public, pg_temp', true);

@@ -76,7 +76,7 @@ begin
     where
         has_schema_privilege(login.name, schema.name, "right".name)
         <> case
-            when login.name = 'mcp_heal' then true
+            when login.name = 'mcp_heal' then schema.name <> 'app' or "right".name = 'USAGE'
             when "right".name = 'CREATE' then false
             when login.name = 'mcp_read' then true
             when login.name = 'mcp_write' then schema.name <> 'migration'
@@ -152,7 +152,7 @@ begin
 
     select string_agg(format('%s %s', login.name, routine.name), '; ') into found
     from (values ('mcp_read'), ('mcp_write'), ('mcp_heal')) as login (name)
-    cross join (values ('app.session_text()'), ('app.session_uuid()')) as routine (name)
+    cross join (values ('app.context()'), ('app.set_context(text)')) as routine (name)
     where
         to_regprocedure(routine.name) is null
         or not has_function_privilege(login.name, to_regprocedure(routine.name), 'EXECUTE');

@@ -7,7 +7,7 @@ begin
     select string_agg(expected.name, ', ') into found
     from (
         values
-        ('atlas_owner', false),
+        ('atlas_owner', false), ('atlas_guard', false),
         ('atlas', true), ('migrator', true),
         ('mcp_read', true), ('mcp_write', true), ('mcp_heal', true)
     ) as expected (name, login)
@@ -28,7 +28,7 @@ begin
     inner join pg_roles as role on role.oid = m.roleid
     inner join pg_roles as member on member.oid = m.member
     where
-        member.rolname in ('atlas_owner', 'atlas', 'migrator', 'mcp_read', 'mcp_write', 'mcp_heal')
+        member.rolname in ('atlas_owner', 'atlas_guard', 'atlas', 'migrator', 'mcp_read', 'mcp_write', 'mcp_heal')
         and not (
             role.rolname = 'atlas_owner' and not m.admin_option
             and (member.rolname, m.inherit_option, m.set_option)

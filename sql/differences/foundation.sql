@@ -25,6 +25,10 @@ present_setting as (
     where pg_db_role_setting.setdatabase = 0
 ),
 
+owner as (
+    select distinct owned_schema.owner as name from declared.owned_schema
+),
+
 present_membership as (
     select
         role.rolname as role,
@@ -140,25 +144,26 @@ where
     )
 
 union all
--- An administrator who is no superuser must be a member of the owner to work on its objects.
+-- An administrator who is no superuser must be a member of the owners to work on their objects.
 select
     15,
-    format('grant atlas_owner to %I with inherit true, set true', administrator.name)
+    format('grant %I to %I with inherit true, set true', owner.name, administrator.name)
 from administrator
+cross join owner
 where
     not administrator.superuser
     and not exists (
         select
         from present_membership as present
         where
-            present.role = 'atlas_owner' and present.member = administrator.name
+            present.role = owner.name and present.member = administrator.name
             and present.inherit_option and present.set_option
     )
 
 union all
 select
     16,
-    format('create schema %I authorization atlas_owner', owned_schema.name)
+    format('create schema %I authorization %I', owned_schema.name, owned_schema.owner)
 from declared.owned_schema
 where
     not exists (
@@ -169,7 +174,7 @@ where
 union all
 select
     17,
-    format('alter schema %I owner to atlas_owner', owned_schema.name)
+    format('alter schema %I owner to %I', owned_schema.name, owned_schema.owner)
 from declared.owned_schema
 inner join pg_namespace on pg_namespace.nspname = owned_schema.name
-where pg_get_userbyid(pg_namespace.nspowner) <> 'atlas_owner';
+where pg_get_userbyid(pg_namespace.nspowner) <> owned_schema.owner;

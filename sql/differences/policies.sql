@@ -74,4 +74,12 @@ select
     82,
     format('create policy %I on %s %s', name, qualified, definition)
 from declared.policy_pair
-where definition is not null and definition is distinct from actual_definition;
+where definition is not null and definition is distinct from actual_definition
+
+union all
+-- Once no policy calls them any more.
+select
+    83,
+    format('drop function %s', signature)
+from declared.former_function
+where to_regprocedure(signature) is not null;

@@ -9,12 +9,15 @@ create view declared.securable as
 with
 schema_of_ours as (
     select
-        oid,
-        nspname as name,
-        nspowner as owner,
-        nspacl as acl
+        pg_namespace.oid,
+        pg_namespace.nspname as name,
+        pg_namespace.nspowner as owner,
+        pg_namespace.nspacl as acl,
+        -- Who shall own what lies in it.
+        coalesce(owned_schema.owner, 'atlas_owner') as keeper
     from pg_namespace
-    where nspname = 'public' or nspname in (select owned_schema.name from declared.owned_schema)
+    left join declared.owned_schema on owned_schema.name = pg_namespace.nspname
+    where pg_namespace.nspname = 'public' or owned_schema.name is not null
 )
 
 select
@@ -24,7 +27,8 @@ select
     format('database %I', datname) as target,
     datdba as owner,
     coalesce(datacl, acldefault('d', datdba)) as acl,
-    null::text as ownership
+    null::text as ownership,
+    null::text as keeper
 from pg_database
 where datname = current_database()
 
@@ -36,7 +40,8 @@ select
     format('schema %I', name),
     owner,
     coalesce(acl, acldefault('n', owner)),
-    null
+    null,
+    keeper
 from schema_of_ours
 
 union all
@@ -68,15 +73,17 @@ select
                 and pg_class.relkind = 'S' and pg_depend.deptype in ('i', 'a')
         ) then null
         else format(
-            'alter %s %I.%I owner to atlas_owner',
+            'alter %s %I.%I owner to %I',
             case pg_class.relkind
                 when 'S' then 'sequence' when 'v' then 'view' when 'm' then 'materialized view'
                 when 'f' then 'foreign table' else 'table'
             end,
             schema_of_ours.name,
-            pg_class.relname
+            pg_class.relname,
+            schema_of_ours.keeper
         )
-    end
+    end,
+    schema_of_ours.keeper
 from pg_class
 inner join schema_of_ours on schema_of_ours.oid = pg_class.relnamespace
 where
@@ -97,7 +104,8 @@ select
     format('routine %s', pg_proc.oid::regprocedure),
     pg_proc.proowner,
     coalesce(pg_proc.proacl, acldefault('f', pg_proc.proowner)),
-    format('alter routine %s owner to atlas_owner', pg_proc.oid::regprocedure)
+    format('alter routine %s owner to %I', pg_proc.oid::regprocedure, schema_of_ours.keeper),
+    schema_of_ours.keeper
 from pg_proc
 inner join schema_of_ours on schema_of_ours.oid = pg_proc.pronamespace
 where not exists (
@@ -126,7 +134,7 @@ ruled as (
 wanted as (
     select
         securable.target,
-        -- NULL where the owner will be atlas_owner, whoever it is now.
+        -- NULL where the owner will be the declared one, whoever it is now.
         case when securable.ownership is null then securable.owner end as lasting_owner,
         quote_ident(privilege.role) as grantee,
         wanted_right
@@ -204,7 +212,7 @@ select
     71,
     ownership
 from declared.securable
-where ownership is not null and pg_get_userbyid(owner) <> 'atlas_owner'
+where ownership is not null and pg_get_userbyid(owner) <> keeper
 
 union all
 select

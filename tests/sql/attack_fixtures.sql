@@ -66,6 +66,13 @@ create table comments (id bigint, task_id bigint);
 create table big_table as select n as id from generate_series(1, 10000) as n;
 grant select on comments, big_table to mcp_read;
 
+-- The MCP server hands in whom it speaks for; nothing here depends on it.
+create schema app;
+grant usage on schema app to mcp_read, mcp_write, mcp_heal;
+create function app.set_context(sealed text) returns boolean language sql
+return sealed is not null;
+grant execute on function app.set_context(text) to mcp_read, mcp_write, mcp_heal;
+
 create function evil() returns text language sql as 'select ''evil''';
 create function evil(text) returns text language sql immutable as 'select $1';
 create function secdef_admin(text) returns text language sql security definer

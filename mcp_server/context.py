@@ -1,0 +1,46 @@
+"""Tells PostgreSQL for whom a transaction acts, in a way that SQL cannot forge.
+
+Invariant: a sealed context is good for one transaction of one backend, and nobody without the key
+makes another. The policies of sql/60_policies.sql show rows to nobody else. So it may be seen: what
+an agent reads of it, or finds in a log, is worth nothing in any other transaction.
+"""
+
+import hmac
+import json
+
+from mcp_server.connection import AgentConnection
+from mcp_server.failure import Failure
+from mcp_server.sql import sql_text
+
+
+async def bind(connection: AgentConnection, agent: str, session: str) -> None:
+    """Bind the connection's transaction to an agent and a session ("" for none).
+
+    Raises:
+        Failure: there is no key, or the database has another one.
+    """
+    if connection.context_key is None:
+        raise _refused("There is no key to seal the agent's context with.")
+    mark = await connection.fetchval(sql_text("transaction_mark"))
+    sealed = sealed_context(connection.context_key, agent, session, mark)
+    if not await connection.fetchval(sql_text("set_context"), sealed):
+        raise _refused("PostgreSQL does not accept the agent's context: it has another key.")
+
+
+def sealed_context(key: str, agent: str, session: str, transaction: str) -> str:
+    """What app.context() of sql/50_functions.sql verifies: a seal of 64 digits, then the context.
+
+    Args:
+        transaction: what sql/transaction_mark.sql answers in it.
+    """
+    context = json.dumps({"agent": agent, "session": session, "transaction": transaction})
+    return hmac.digest(key.encode(), context.encode(), "sha256").hex() + context
+
+
+def _refused(message: str) -> Failure:
+    return Failure(
+        message,
+        sqlstate="28000",
+        hint="A person runs 'python -m database secrets' and 'python -m database apply', and gives "
+        "this server the same mcp_context_key.",
+    )
