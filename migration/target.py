@@ -55,7 +55,9 @@ def use_workers(connection: Connection, jobs: int) -> None:
     What the server itself allows at most (max_parallel_workers) stays the limit.
     """
     for setting in ("max_parallel_workers_per_gather", "max_parallel_maintenance_workers"):
-        connection.execute("select set_config(%s, %s, false)", [setting, str(jobs - 1)])
+        # SET: the owner may not call set_config.
+        value = sql.Literal(jobs - 1)
+        connection.execute(sql.SQL("set {} = {}").format(sql.Identifier(setting), value))
 
 
 def read_target(connection: Connection, schema: str = PUBLIC) -> TargetTables:
@@ -158,15 +160,7 @@ def _as_login(connection: Connection) -> Iterator[None]:
 
 
 def _become_owner(connection: Connection, server: Server) -> None:
-    connection.execute(sql.SQL("set role {}").format(sql.Identifier(OWNER)))
-    connection.execute("set search_path = pg_catalog")
-    connection.execute("set timezone = 'UTC'")
-    connection.execute("set datestyle = 'ISO, YMD'")
-    connection.execute("set statement_timeout = 0")
-    connection.execute("set idle_in_transaction_session_timeout = 0")
-    connection.execute("set client_min_messages = notice")
-    # Compiling costs more than it saves: each of the long queries runs once.
-    connection.execute("set jit = off")
+    # As the login: the owner, whose rights mcp_heal inherits, may not call what takes such locks.
     # The session of a run that has just ended may take a moment to leave.
     connection.execute(sql.SQL("set lock_timeout = {}").format(sql.Literal(_LEAVING)))
     try:
@@ -177,6 +171,15 @@ def _become_owner(connection: Connection, server: Server) -> None:
             "Wait for it to end, or stop it; then run this command again.",
         ) from error
     connection.execute(sql.SQL("set lock_timeout = {}").format(sql.Literal(_LOCK_TIMEOUT)))
+    connection.execute(sql.SQL("set role {}").format(sql.Identifier(OWNER)))
+    connection.execute("set search_path = pg_catalog")
+    connection.execute("set timezone = 'UTC'")
+    connection.execute("set datestyle = 'ISO, YMD'")
+    connection.execute("set statement_timeout = 0")
+    connection.execute("set idle_in_transaction_session_timeout = 0")
+    connection.execute("set client_min_messages = notice")
+    # Compiling costs more than it saves: each of the long queries runs once.
+    connection.execute("set jit = off")
 
 
 _ADVICE = {

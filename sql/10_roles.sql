@@ -7,6 +7,8 @@
 -- Why a second one, atlas_guard: it owns what decides about the others (schema app: the key that
 -- contexts are signed with, and the functions that policies ask). No login is a member of it, so
 -- whoever has the rights of atlas_owner can neither read the key nor replace the functions.
+-- Why a group for functions, atlas_functions: EXECUTE on those that act is taken from PUBLIC and given
+-- to it (80_acting_functions.sql). A login of the site that needs them is made a member.
 
 create table declared.role (
     name text primary key,
@@ -18,6 +20,7 @@ create table declared.role (
 insert into declared.role (name, login, connection_limit) values
 ('atlas_owner', false, -1),
 ('atlas_guard', false, -1),
+('atlas_functions', false, -1),
 ('atlas', true, 50),
 ('migrator', true, 8),
 ('mcp_read', true, 20),
@@ -39,6 +42,9 @@ create table declared.membership (
 );
 
 insert into declared.membership (role, member, inherits, may_set) values
+('atlas_functions', 'atlas', true, false),
+('atlas_functions', 'migrator', true, false),
+('atlas_functions', 'atlas_guard', true, false),
 ('atlas_owner', 'migrator', false, true),
 ('atlas_owner', 'mcp_heal', true, false);
 
@@ -81,13 +87,16 @@ insert into declared.role_setting (role, name, value) values
 ('mcp_read', 'statement_timeout', '30s'),
 ('mcp_read', 'lock_timeout', '5s'),
 ('mcp_read', 'idle_in_transaction_session_timeout', '1min'),
+('mcp_read', 'idle_session_timeout', '10min'),
 ('mcp_read', 'temp_file_limit', '1GB'),
 ('mcp_write', 'statement_timeout', '30s'),
 ('mcp_write', 'lock_timeout', '5s'),
 ('mcp_write', 'idle_in_transaction_session_timeout', '1min'),
+('mcp_write', 'idle_session_timeout', '10min'),
 ('mcp_write', 'temp_file_limit', '1GB'),
 -- Longer, for CREATE INDEX CONCURRENTLY on a large table.
 ('mcp_heal', 'statement_timeout', '15min'),
 ('mcp_heal', 'lock_timeout', '5s'),
 ('mcp_heal', 'idle_in_transaction_session_timeout', '1min'),
+('mcp_heal', 'idle_session_timeout', '10min'),
 ('mcp_heal', 'temp_file_limit', '4GB');

@@ -26,74 +26,51 @@ set local search_path = 'declared_app', 'pg_catalog';
 --
 -- SECURITY DEFINER, to read the key. Parallel restricted, since a worker has another process id: the
 -- leader evaluates it, once for each policy of a statement, and hands the value to its workers.
+-- PL/pgSQL, since it keeps its plans: an SQL function that is not inlined is planned at each call, which
+-- costs ten times as much, and a join calls this several times.
 create function context(
     out agent text, out session text, out session_uuid uuid, out every_session boolean
 ) returns record
-language sql stable security definer parallel restricted
+language plpgsql stable security definer parallel restricted
 set search_path to 'pg_catalog', 'pg_temp'
-begin atomic
-    -- Materialized: else the planner itself evaluates what is the setting's alone, to estimate with it.
-    with given as materialized (
+as $$
+declare
+    sealed constant text := coalesce(current_setting('app.context', true), '');
+    -- Hashes of the seals are compared, so that the time it takes tells nothing of them.
+    is_genuine constant boolean := (
         select
-            left(setting.value, 64) as seal,
-            substr(setting.value, 65) as said
-        from (select coalesce(current_setting('app.context', true), '') as value) as setting
-    ),
-
-    -- CASE, not WHERE: nothing of an unsealed text may be looked into, in whatever order.
-    verified as (
-        select
-            case
-                -- Hashes of the seals are compared, so that the time it takes tells nothing of them.
-                when
-                    sha256(convert_to(given.seal, 'UTF8'))
-                    = sha256(convert_to(
-                        encode(
-                            sha256(
-                                key.outer_block
-                                || sha256(key.inner_block || convert_to(given.said, 'UTF8'))
-                            ),
-                            'hex'
-                        ),
-                        'UTF8'
-                    ))
-                    then given.said::jsonb
-            end as context
-        from given
-        cross join context_key as key
-    ),
-
-    bound as (
-        select
-            verified.context ->> 'agent' as agent,
-            nullif(verified.context ->> 'session', '') as session
-        from verified
-        where
-            verified.context ->> 'transaction'
-            = pg_backend_pid()
-            || '/' || (extract(epoch from transaction_timestamp()) * 1000000)::bigint
-    ),
-
-    identified as (
-        select
-            bound.agent,
-            bound.session,
-            case when pg_input_is_valid(bound.session, 'uuid') then bound.session::uuid end as session_uuid
-        from bound
-    )
-
-    select
-        identified.agent,
-        -- A UUID in its usual form, since the platform writes it so into text columns.
-        coalesce(identified.session_uuid::text, identified.session),
-        identified.session_uuid,
-        identified.session is null and coalesce(
-            (select rule.sessions from agent as rule where rule.name = identified.agent),
-            (select rule.sessions from agent as rule where rule.name = '*'),
-            'every'
-        ) = 'every'
-    from identified;
-end;
+            sha256(convert_to(left(sealed, 64), 'UTF8'))
+            = sha256(convert_to(encode(sha256(
+                key.outer_block || sha256(key.inner_block || convert_to(substr(sealed, 65), 'UTF8'))
+            ), 'hex'), 'UTF8'))
+        from app.context_key as key
+    );
+    said jsonb;
+begin
+    -- Nothing of an unsealed text is looked into. NULL, where there is no key, is not genuine either.
+    if is_genuine is not true then
+        return;
+    end if;
+    said := substr(sealed, 65)::jsonb;
+    if said ->> 'transaction' is distinct from
+        pg_backend_pid() || '/' || (extract(epoch from transaction_timestamp()) * 1000000)::bigint
+    then
+        return;
+    end if;
+    agent := said ->> 'agent';
+    session := nullif(said ->> 'session', '');
+    if pg_input_is_valid(session, 'uuid') then
+        session_uuid := session::uuid;
+        -- In its usual form, since the platform writes it so into text columns.
+        session := session_uuid::text;
+    end if;
+    every_session := session is null and coalesce(
+        (select rule.sessions from app.agent as rule where rule.name = context.agent),
+        (select rule.sessions from app.agent as rule where rule.name = '*'),
+        'every'
+    ) = 'every';
+end
+$$;
 
 -- Hands a sealed context in for the rest of the transaction; whether it is accepted. Agents may
 -- call it too: it takes nothing that the MCP server did not seal for this very transaction.

@@ -36,5 +36,9 @@ select statement from declared.privilege_difference
 order by step, statement \gexec
 select statement from declared.policy_difference
 order by step, statement \gexec
+select statement from declared.trigger_difference
+order by step, statement \gexec
+select statement from declared.function_difference
+order by step, statement \gexec
 
 \ir 99_end.sql

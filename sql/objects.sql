@@ -9,7 +9,11 @@
 \ir 50_functions.sql
 \ir 60_policies.sql
 \ir 70_privileges.sql
+\ir 80_acting_functions.sql
+\ir 85_healing.sql
 \ir differences/structure.sql
 \ir differences/words.sql
 \ir differences/privileges.sql
 \ir differences/policies.sql
+\ir differences/triggers.sql
+\ir differences/functions.sql

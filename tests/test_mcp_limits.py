@@ -108,7 +108,10 @@ async def test_a_statement_that_takes_too_long_is_cancelled(database: Server) ->
 
 async def test_rows_that_trickle_are_bounded_as_a_whole(database: Server) -> None:
     # PostgreSQL's timeout counts each fetch anew; the deadline here counts the call.
-    slow = "select n, pg_sleep(0.2) from generate_series(1, 1000) n"
+    slow = (
+        "select n, (select count(*) from generate_series(1, 3000000) m where m > n)"
+        " from generate_series(1, 1000) n"
+    )
     async with agent(database, gate=OPEN_GATE, statement_timeout_ms=3_500, max_bytes=1_000) as a:
         start = time.monotonic()
         answer = await a.query(slow)

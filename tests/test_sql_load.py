@@ -6,6 +6,7 @@ import uuid
 from collections.abc import Iterator
 from pathlib import Path
 
+import psycopg
 import pytest
 
 from database.apply import run_psql
@@ -193,6 +194,14 @@ DAMAGES = {
     "a column of the key for readers": "grant select (inner_block) on app.context_key to mcp_read",
     "what agents see for agents": "grant update on app.agent to mcp_write",
     "the caller's rights": "alter function app.context() security invoker",
+    "a function that acts": "grant execute on function pg_sleep(float8) to public",
+    "a function that acts, for agents": "grant execute on function pg_notify to mcp_write",
+    "a function that acts, for nobody": "revoke all on function set_config from atlas_functions",
+    "a language for everybody": "grant usage on language plpgsql to public",
+    "a trigger": "drop trigger no_truncate on tasks",
+    "a trigger switched off": "alter table tasks disable trigger no_truncate",
+    "an event trigger": "drop event trigger healing_ends",
+    "an event trigger switched off": "alter event trigger healing_begins disable",
     "the caller's path": "alter function app.context() reset search_path",
 }
 
@@ -218,6 +227,7 @@ ROLE_DAMAGES = {
     "another time zone": "alter role atlas set timezone = 'Europe/Kyiv'",
     "writes by default": "alter role mcp_read reset default_transaction_read_only",
     "another path": "alter role mcp_read set search_path = pg_temp, public",
+    "a setting too many": "alter role mcp_write set work_mem = '1GB'",
     "no time limit": "alter role mcp_read set statement_timeout = 0",
     "a climb": "grant mcp_write to mcp_read",
     "a climb to the owner": "grant atlas_owner to mcp_write",
@@ -227,6 +237,7 @@ ROLE_DAMAGES = {
     "a healer without ownership": "revoke atlas_owner from mcp_heal",
     "a member of the guard": "grant atlas_guard to mcp_read with inherit false, set true",
     "the owner a member of the guard": "grant atlas_guard to atlas_owner",
+    "functions for agents": "grant atlas_functions to mcp_write",
     "an admin option": "grant atlas_owner to migrator with admin option",
 }
 
@@ -321,12 +332,25 @@ def test_an_identity_that_is_added_again_continues_after_the_rows(loaded: Server
     assert tools.query(loaded, "select max(id) from logs") == [(4,)]
 
 
-def test_an_extension_keeps_its_own_rights(loaded: Server) -> None:
-    tools.execute(loaded, "create extension pg_stat_statements schema public")
-    before = tools.dump(loaded)
+def test_an_extension_keeps_its_own_rights_but_on_functions_that_act(loaded: Server) -> None:
+    tools.execute(
+        loaded, "create extension pg_stat_statements schema public", "create extension dblink"
+    )
+    granted = """
+        select relname, relacl::text from pg_class where relname like 'pg_stat_statements%'
+        order by 1
+    """
+    before = tools.query(loaded, granted)
+    with pytest.raises(TargetError, match=r"mcp_read may call public\.dblink"):
+        tools.check(loaded)
     assert tools.load(loaded) == ""
-    assert tools.dump(loaded) == before
+    assert tools.query(loaded, granted) == before
     assert tools.check(loaded) == ""
+    with pytest.raises(psycopg.errors.InsufficientPrivilege):
+        tools.query(loaded, "select dblink_connect('x')", "mcp_read")
+    after = tools.dump(loaded)
+    assert tools.load(loaded) == ""
+    assert tools.dump(loaded) == after
 
 
 def test_an_administrator_who_is_no_superuser_can_apply_it() -> None:

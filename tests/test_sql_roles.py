@@ -73,6 +73,40 @@ CANNOT = [
     ("mcp_read", "set transaction read write; create temporary table x (i int)", NO_PRIVILEGE),
     ("mcp_read", "select pg_read_file('postgresql.conf')", NO_PRIVILEGE),
     ("mcp_read", "set temp_file_limit = -1", NO_PRIVILEGE),
+    *(
+        (role, statement, NO_PRIVILEGE)
+        for role in ("mcp_read", "mcp_write", "mcp_heal")
+        for statement in (
+            "select pg_sleep(0)",
+            "select pg_sleep_for('0 s')",
+            "select pg_advisory_lock(1)",
+            "select pg_try_advisory_xact_lock(1, 2)",
+            "select set_config('statement_timeout', '0', false)",
+            "set transaction read write;"
+            " update pg_settings set setting = '0' where name = 'statement_timeout'",
+            "select pg_notify('a', 'b')",
+            "select pg_cancel_backend(1)",
+            "select pg_terminate_backend(1)",
+            "select pg_export_snapshot()",
+            "select pg_current_xact_id()",
+            "select pg_logical_emit_message(false, 'a', 'b')",
+            "select lo_create(0)",
+            "select lo_from_bytea(0, '')",
+            "select query_to_xml('select 1', true, true, '')",
+            "select table_to_xml('public.tasks', true, true, '')",
+            "select schema_to_xml('public', true, true, '')",
+            "select database_to_xml(true, true, '')",
+            "select * from ts_stat('select to_tsvector(''a'')')",
+            "select ts_rewrite('a', 'select ''a''::tsquery, ''b''::tsquery')",
+            "select * from pg_stat_activity",
+            "select pg_stat_get_backend_activity(1)",
+            "do $$ begin null; end $$",
+            "select pg_ls_dir('.')",
+            "select lo_import('/etc/passwd')",
+            "copy (select 1) to '/tmp/x'",
+            "copy (select 1) to program 'true'",
+        )
+    ),
     ("mcp_read", "set role mcp_write", NO_PRIVILEGE),
     ("mcp_read", "set role atlas_owner", NO_PRIVILEGE),
     ("mcp_read", "set session authorization postgres", NO_PRIVILEGE),
@@ -103,6 +137,15 @@ def test_what_a_login_is_not_for_is_refused(
         with pytest.raises(psycopg.Error) as refusal:
             connection.execute(statement.encode())
         assert refusal.value.sqlstate == sqlstate
+        connection.rollback()
+
+
+@pytest.mark.parametrize("role", ["atlas", "migrator"])
+def test_the_platform_and_the_migration_may_call_what_acts(everything: Server, role: str) -> None:
+    with connect(everything, role) as connection:
+        connection.execute("select set_config('work_mem', '8MB', true), pg_sleep(0)")
+        connection.execute("select pg_advisory_xact_lock(1), pg_notify('a', 'b')")
+        connection.execute("do $$ begin null; end $$")
         connection.rollback()
 
 

@@ -1,12 +1,11 @@
 -- The transaction that an agent's query runs in.
 --
--- The select is not only for the settings: it takes the snapshot, after which SET TRANSACTION
--- READ WRITE is an error. set_config(…, true) rather than SET: one statement, gone at the end of
--- the transaction. transaction_timeout ends a transaction whose client has died silently.
+-- The select takes the snapshot, after which SET TRANSACTION READ WRITE is an error. SET rather than
+-- set_config, which the mcp_* logins may not call. transaction_timeout ends a transaction whose client has died silently.
 begin;
 set transaction read only; -- noqa: PRS
-select
-    set_config('statement_timeout', {statement_timeout}, true),
-    set_config('lock_timeout', {lock_timeout}, true),
-    set_config('transaction_timeout', {transaction_timeout}, true),
-    set_config('search_path', 'public, pg_temp', true);
+set local statement_timeout = {statement_timeout};
+set local lock_timeout = {lock_timeout};
+set local transaction_timeout = {transaction_timeout};
+set local search_path = 'public', 'pg_temp';
+select 1;

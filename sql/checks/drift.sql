@@ -21,6 +21,10 @@ begin
         table declared.privilege_difference
         union all
         table declared.policy_difference
+        union all
+        table declared.trigger_difference
+        union all
+        table declared.function_difference
     ) as difference;
     if found is not null then
         raise exception e'drift: load.sql would run\n%', found using hint = 'Run sql/load.sql again.';

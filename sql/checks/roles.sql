@@ -7,7 +7,7 @@ begin
     select string_agg(expected.name, ', ') into found
     from (
         values
-        ('atlas_owner', false), ('atlas_guard', false),
+        ('atlas_owner', false), ('atlas_guard', false), ('atlas_functions', false),
         ('atlas', true), ('migrator', true),
         ('mcp_read', true), ('mcp_write', true), ('mcp_heal', true)
     ) as expected (name, login)
@@ -28,11 +28,15 @@ begin
     inner join pg_roles as role on role.oid = m.roleid
     inner join pg_roles as member on member.oid = m.member
     where
-        member.rolname in ('atlas_owner', 'atlas_guard', 'atlas', 'migrator', 'mcp_read', 'mcp_write', 'mcp_heal')
+        member.rolname in ('atlas_owner', 'atlas_guard', 'atlas_functions', 'atlas', 'migrator', 'mcp_read', 'mcp_write', 'mcp_heal')
         and not (
             role.rolname = 'atlas_owner' and not m.admin_option
             and (member.rolname, m.inherit_option, m.set_option)
             in (('migrator', false, true), ('mcp_heal', true, false))
+        )
+        and not (
+            role.rolname = 'atlas_functions' and not m.admin_option and m.inherit_option and not m.set_option
+            and member.rolname in ('atlas', 'migrator', 'atlas_guard')
         );
     if found is not null then
         raise exception 'roles: memberships that are not declared: %', found
@@ -70,6 +74,25 @@ begin
             using hint = 'Run sql/load.sql again.';
     end if;
 
+    select string_agg(format('%s: %s', pg_roles.rolname, entry), ', ') into found
+    from pg_db_role_setting
+    inner join pg_roles on pg_roles.oid = pg_db_role_setting.setrole
+    cross join unnest(pg_db_role_setting.setconfig) as entry
+    where
+        pg_roles.rolname in ('mcp_read', 'mcp_write', 'mcp_heal')
+        and (
+            pg_db_role_setting.setdatabase <> 0
+            or lower(split_part(entry, '=', 1)) not in (
+                'timezone', 'search_path', 'default_transaction_read_only', 'statement_timeout',
+                'lock_timeout', 'idle_in_transaction_session_timeout', 'idle_session_timeout',
+                'temp_file_limit'
+            )
+        );
+    if found is not null then
+        raise exception 'roles: settings that an agent could have made: %', found
+            using hint = 'Run sql/load.sql again.';
+    end if;
+
     select string_agg(format('%s: %s', expected.role, expected.setting), ', ') into found
     from (
         values
@@ -79,7 +102,8 @@ begin
         ('mcp_read', 'idle_in_transaction_session_timeout'),
         ('mcp_write', 'idle_in_transaction_session_timeout'),
         ('mcp_heal', 'idle_in_transaction_session_timeout'),
-        ('atlas', 'idle_session_timeout')
+        ('mcp_read', 'idle_session_timeout'), ('mcp_write', 'idle_session_timeout'),
+        ('mcp_heal', 'idle_session_timeout'), ('atlas', 'idle_session_timeout')
     ) as expected (role, setting)
     where not exists (
         select

@@ -18,6 +18,8 @@ set local search_path = 'pg_catalog';
 \ir ownership.sql
 \ir privileges.sql
 \ir policies.sql
+\ir functions.sql
+\ir healing.sql
 
 rollback;
 

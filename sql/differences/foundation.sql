@@ -107,6 +107,34 @@ where
     and (setting.name <> 'temp_file_limit' or administrator.limits_temporary_files)
 
 union all
+-- A login may change its own defaults, and for a login of the agents that is any agent's SQL.
+select
+    12,
+    format(
+        'alter role %I%s reset %I',
+        pg_roles.rolname,
+        coalesce(' in database ' || quote_ident(pg_database.datname), ''),
+        split_part(entry, '=', 1)
+    )
+from pg_db_role_setting
+inner join pg_roles on pg_roles.oid = pg_db_role_setting.setrole
+left join pg_database on pg_database.oid = pg_db_role_setting.setdatabase
+cross join unnest(pg_db_role_setting.setconfig) as entry
+where
+    pg_roles.rolname in (
+        select role.name from declared.role
+        where role.name like 'mcp\_%'
+    )
+    and (
+        pg_db_role_setting.setdatabase <> 0
+        or not exists (
+            select
+            from declared.role_setting as setting
+            where setting.role = pg_roles.rolname and setting.name = lower(split_part(entry, '=', 1))
+        )
+    )
+
+union all
 -- Memberships among our roles and in them that are not declared, or not so, go. A role's creator
 -- is a member with ADMIN (that is how CREATEROLE works): roles that are not ours are left alone.
 select
