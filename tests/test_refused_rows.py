@@ -39,12 +39,16 @@ class Case:
     sqlstate: str
 
 
+# PL/pgSQL is the administrator's alone.
 _RAISES = """
+    reset role;
     create function refuse() returns trigger language plpgsql as $$
     begin
         if new.v = 'bad' then raise exception 'not this one'{code}; end if;
         return new;
     end $$;
+    alter function refuse() owner to atlas_owner;
+    set role atlas_owner;
     create table t (id bigint, v text);
     create trigger refuse before insert on t for each row execute function refuse();
 """
