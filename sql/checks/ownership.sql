@@ -1,5 +1,6 @@
 -- Ownership: atlas_owner owns all that is ours, and atlas_guard what decides, so that no login is
--- exempt from privileges and policies by owning something. What an extension brought belongs to whoever created it.
+-- exempt from privileges and policies by owning something. What an extension brought belongs to
+-- whoever created it.
 
 do $$
 declare
