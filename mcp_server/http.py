@@ -160,7 +160,7 @@ async def _disconnect(receive: Receive) -> Message:
 async def _health(access: Access) -> Response:
     try:
         async with asyncio.timeout(_READY_TIMEOUT):
-            await access.sessions.catalogue("ready")
+            await access.sessions.catalogue(access.caller, "ready")
     except (Failure, TimeoutError):
         return JSONResponse({"status": "unavailable"}, status_code=503)
     return JSONResponse({"status": "ready"})

@@ -24,6 +24,7 @@ from mcp_types import Tool as ListedTool
 from pydantic import ValidationError
 
 from database.settings import Server
+from mcp_server.caller import caller_of
 from mcp_server.failure import Failure
 from mcp_server.gate import Gate
 from mcp_server.pools import Pools
@@ -57,7 +58,7 @@ def open_access(
         discover: where PostgreSQL is, asked anew for each connection.
     """
     pools = Pools(settings, discover)
-    return Access(settings, gate or Gate(), pools, Sessions(settings, pools))
+    return Access(settings, caller_of(settings), gate or Gate(), pools, Sessions(settings, pools))
 
 
 def build_server(access: Access) -> "McpServer[Access]":

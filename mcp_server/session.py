@@ -14,6 +14,7 @@ import anyio
 import asyncpg
 from asyncpg.prepared_stmt import PreparedStatement
 
+from mcp_server.caller import Caller
 from mcp_server.connection import AgentConnection
 from mcp_server.context import bind
 from mcp_server.failure import Failure
@@ -53,27 +54,27 @@ class Sessions:
         self._settings = settings
         self._pools = pools
 
-    async def read(self, statement: Statement, limit: int) -> Rows:
+    async def read(self, caller: Caller, statement: Statement, limit: int) -> Rows:
         """Run a query in a READ ONLY transaction; the first rows of its result.
 
         Raises:
             Failure: with PostgreSQL's SQLSTATE.
         """
-        begin = self._begin("begin_read", self._settings.statement_timeout_ms)
-        async with self._running(Capability.READ, begin, statement) as connection:
-            return await self._fetch(await connection.prepare(statement.text), limit)
+        async with self._running(caller, Capability.READ, statement) as connection:
+            prepared = await connection.prepare(statement.text)
+            return await _fetch(prepared, limit, caller.budget.bytes)
 
-    async def write(self, statement: Statement, limit: int) -> Written:
+    async def write(self, caller: Caller, statement: Statement) -> Written:
         """Run one write and commit it.
 
         Raises:
             Failure: with PostgreSQL's SQLSTATE; `outcome` says what became of the write.
         """
-        begin = self._begin("begin_write", self._settings.statement_timeout_ms)
-        async with self._running(Capability.WRITE, begin, statement) as connection:
+        async with self._running(caller, Capability.WRITE, statement) as connection:
             prepared = await connection.prepare(statement.text)
             if prepared.get_attributes():
-                rows = await self._fetch(prepared, limit, drain=True)
+                budget = caller.budget
+                rows = await _fetch(prepared, budget.rows, budget.bytes, drain=True)
                 written = Written(rows.total, f"{statement.operation} {rows.total}", rows)
             else:
                 await prepared.fetch()
@@ -82,7 +83,9 @@ class Sessions:
             await _commit(connection)
             return written
 
-    async def change_schema(self, statement: Statement, *, owned: bool = False) -> None:
+    async def change_schema(
+        self, caller: Caller, statement: Statement, *, owned: bool = False
+    ) -> None:
         """Run one schema change and commit it.
 
         Args:
@@ -91,12 +94,10 @@ class Sessions:
         Raises:
             Failure: with PostgreSQL's SQLSTATE.
         """
-        timeout = self._settings.schema_timeout_ms
         if not statement.in_transaction:
-            await self._change_concurrently(statement)
+            await self._change_concurrently(caller, statement)
             return
-        begin = self._begin("begin_write", timeout)
-        async with self._running(Capability.HEAL, begin, statement, timeout) as connection:
+        async with self._running(caller, Capability.HEAL, statement) as connection:
             if owned:
                 await _check_owned(connection, statement)
             await (await connection.prepare(statement.text)).fetch()
@@ -105,49 +106,35 @@ class Sessions:
                     await connection.execute(grant["statement"])
             await _commit(connection)
 
-    async def catalogue(self, name: str, *arguments: str) -> list[asyncpg.Record]:
+    async def catalogue(self, caller: Caller, name: str, *arguments: str) -> list[asyncpg.Record]:
         """Run a query of ours, sql/`name`.sql, with the rights of an agent that reads."""
-        begin = self._begin("begin_read", self._settings.statement_timeout_ms)
         statement = Statement(sql_text(name), "SELECT")
-        async with self._running(Capability.READ, begin, statement) as connection:
+        async with self._running(caller, Capability.READ, statement) as connection:
             return list(await connection.fetch(statement.text, *arguments))
 
-    async def _fetch(
-        self,
-        prepared: "PreparedStatement[asyncpg.Record]",
-        limit: int,
-        *,
-        drain: bool = False,
-    ) -> Rows:
-        columns = [(column.name, column.type.name) for column in prepared.get_attributes()]
-        cursor = await prepared.cursor()
-        rows = await read_rows(cursor, columns, limit, self._settings.max_bytes)
-        if drain and rows.truncated:
-            rows.total += await count_rest(cursor)
-        return rows
-
-    async def _change_concurrently(self, statement: Statement) -> None:
-        timeout = self._settings.schema_timeout_ms
-        begin = self._begin("begin_concurrently", timeout)
+    async def _change_concurrently(self, caller: Caller, statement: Statement) -> None:
         try:
-            async with self._running(Capability.HEAL, begin, statement, timeout) as connection:
+            async with self._running(caller, Capability.HEAL, statement) as connection:
                 await (await connection.prepare(statement.text)).fetch()
         except (Failure, asyncio.CancelledError) as error:
             # 42P07: the name was taken; then nothing was begun.
             taken = isinstance(error, Failure) and error.sqlstate == "42P07"
             if statement.operation == "CREATE INDEX" and not taken:
                 with anyio.CancelScope(shield=True):
-                    await self._remove_invalid(statement)
+                    await self._remove_invalid(caller, statement)
             raise
 
-    async def _remove_invalid(self, statement: Statement) -> None:
+    async def _remove_invalid(self, caller: Caller, statement: Statement) -> None:
         """A build that failed leaves an index that costs every write and serves no query."""
-        begin = self._begin("begin_concurrently", self._settings.schema_timeout_ms)
-        async with self._running(Capability.HEAL, begin, statement) as connection:
+        async with self._running(caller, Capability.HEAL, statement) as connection:
             for drop in await connection.fetch(sql_text("invalid_index"), statement.name):
                 await connection.execute(drop["statement"])
 
-    def _begin(self, name: str, timeout_ms: int) -> str:
+    def _begin(self, capability: Capability, statement: Statement, timeout_ms: int) -> str:
+        if not statement.in_transaction:
+            name = "begin_concurrently"
+        else:
+            name = "begin_read" if capability is Capability.READ else "begin_write"
         return sql_text(name).format(
             statement_timeout=quoted(str(timeout_ms)),
             lock_timeout=quoted(str(self._settings.lock_timeout_ms)),
@@ -156,21 +143,18 @@ class Sessions:
 
     @asynccontextmanager
     async def _running(
-        self,
-        capability: Capability,
-        begin: str,
-        statement: Statement,
-        timeout_ms: int | None = None,
+        self, caller: Caller, capability: Capability, statement: Statement
     ) -> AsyncIterator[AgentConnection]:
         """A connection in its transaction; whatever goes wrong on it becomes a Failure."""
-        limit_ms = timeout_ms or self._settings.statement_timeout_ms
+        limit_ms = caller.budget.milliseconds(capability)
+        begin = self._begin(capability, statement, limit_ms)
         async with self._pools.connection(capability, begin) as connection:
             wire = connection.wire
-            wire.start(max(_WIRE_BYTES, 4 * self._settings.max_bytes))
+            wire.start(max(_WIRE_BYTES, 4 * caller.budget.bytes))
             try:
                 async with asyncio.timeout((limit_ms + _GRACE_MS) / 1000):
                     if statement.in_transaction:
-                        await bind(connection, self._settings.agent, self._settings.session_id)
+                        await bind(connection, caller.agent, caller.session)
                     yield connection
             except Failure:
                 raise
@@ -182,6 +166,21 @@ class Sessions:
                 raise failure from error
             finally:
                 wire.stop()
+
+
+async def _fetch(
+    prepared: "PreparedStatement[asyncpg.Record]",
+    limit: int,
+    max_bytes: int,
+    *,
+    drain: bool = False,
+) -> Rows:
+    columns = [(column.name, column.type.name) for column in prepared.get_attributes()]
+    cursor = await prepared.cursor()
+    rows = await read_rows(cursor, columns, limit, max_bytes)
+    if drain and rows.truncated:
+        rows.total += await count_rest(cursor)
+    return rows
 
 
 def failure_of(error: Exception, sql: str, limit_ms: int) -> Failure:

@@ -82,7 +82,7 @@ async def run(access: Access, arguments: DescribeTableArguments) -> Answer:
     """
     start = perf_counter()
     records = await access.sessions.catalogue(
-        "describe_table", arguments.schema_name, arguments.table_name
+        access.caller, "describe_table", arguments.schema_name, arguments.table_name
     )
     if not records:
         raise Failure(

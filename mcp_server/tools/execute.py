@@ -41,7 +41,7 @@ async def run(access: Access, arguments: ExecuteArguments) -> Answer:
     """
     start = perf_counter()
     statement = access.gate.execute(arguments.query, arguments.confirm)
-    written = await access.sessions.write(statement, access.settings.max_rows)
+    written = await access.sessions.write(access.caller, statement)
     fields: dict[str, Any] = {
         "success": True,
         "affected": written.affected,

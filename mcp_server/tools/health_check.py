@@ -29,7 +29,7 @@ async def run(access: Access, _arguments: HealthCheckArguments) -> Answer:
         Failure: it does not answer; the tool's result then says `status: unhealthy`.
     """
     start = perf_counter()
-    (record,) = await access.sessions.catalogue("health_check")
+    (record,) = await access.sessions.catalogue(access.caller, "health_check")
     return Answer(
         {
             "success": True,

@@ -41,7 +41,7 @@ async def run(access: Access, arguments: ListTablesArguments) -> Answer:
         Failure: 3F000 where there is no such schema.
     """
     start = perf_counter()
-    records = await access.sessions.catalogue("list_tables", arguments.schema_name)
+    records = await access.sessions.catalogue(access.caller, "list_tables", arguments.schema_name)
     if not records:
         raise Failure(
             f"There is no schema {arguments.schema_name}.",

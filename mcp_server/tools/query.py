@@ -44,7 +44,7 @@ async def run(access: Access, arguments: QueryArguments) -> Answer:
     """
     start = perf_counter()
     statement = access.gate.query(arguments.query)
-    rows = await access.sessions.read(statement, access.limit(arguments.limit))
+    rows = await access.sessions.read(access.caller, statement, access.limit(arguments.limit))
     return Answer(
         {
             "success": True,

@@ -54,7 +54,7 @@ async def run(access: Access, arguments: SchemaAlterArguments) -> Answer:
     statement = access.gate.schema(arguments.text, arguments.confirm)
     # The login could drop the platform's tables as well: it inherits from their owner.
     owned = statement.operation in ("DROP TABLE", "DROP VIEW")
-    await access.sessions.change_schema(statement, owned=owned)
+    await access.sessions.change_schema(access.caller, statement, owned=owned)
     return Answer(
         {
             "success": True,

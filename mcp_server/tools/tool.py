@@ -10,6 +10,7 @@ from mcp_types import Tool as ListedTool
 from mcp_types import ToolAnnotations
 from pydantic import BaseModel, ConfigDict, TypeAdapter
 
+from mcp_server.caller import Caller
 from mcp_server.gate import Gate
 from mcp_server.pools import Pools
 from mcp_server.rows import Rows
@@ -28,13 +29,14 @@ class Access:
     """What tools work with."""
 
     settings: Settings
+    caller: Caller
     gate: Gate
     pools: Pools
     sessions: Sessions
 
     def limit(self, asked: int | None) -> int:
-        """The number of rows to return: what was asked for, at most MCP_MAX_ROWS."""
-        return min(asked or self.settings.max_rows, self.settings.max_rows)
+        """The number of rows to return: what was asked for, at most what the budget allows."""
+        return min(asked or self.caller.budget.rows, self.caller.budget.rows)
 
 
 @dataclass
