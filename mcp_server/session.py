@@ -18,8 +18,9 @@ from mcp_server.caller import Caller
 from mcp_server.connection import AgentConnection
 from mcp_server.context import bind
 from mcp_server.failure import Failure
-from mcp_server.gate import Statement
+from mcp_server.gate import Catalogue, Statement
 from mcp_server.hints import hint_for
+from mcp_server.parameters import Parameters, bound
 from mcp_server.pools import CONNECTION_LOST, Capability, Pools
 from mcp_server.rows import Rows, count_rest, read_rows
 from mcp_server.settings import Settings
@@ -53,31 +54,44 @@ class Sessions:
     def __init__(self, settings: Settings, pools: Pools) -> None:
         self._settings = settings
         self._pools = pools
+        self._catalogue = Catalogue()
 
-    async def read(self, caller: Caller, statement: Statement, limit: int) -> Rows:
+    async def read(
+        self, caller: Caller, statement: Statement, limit: int, parameters: Parameters = ()
+    ) -> Rows:
         """Run a query in a READ ONLY transaction; the first rows of its result.
+
+        Args:
+            parameters: JSON values for $1, $2, …
 
         Raises:
             Failure: with PostgreSQL's SQLSTATE.
         """
         async with self._running(caller, Capability.READ, statement) as connection:
             prepared = await connection.prepare(statement.text)
-            return await _fetch(prepared, limit, caller.budget.bytes)
+            values = bound(prepared, parameters)
+            return await _fetch(prepared, values, limit, caller.budget.bytes)
 
-    async def write(self, caller: Caller, statement: Statement) -> Written:
+    async def write(
+        self, caller: Caller, statement: Statement, parameters: Parameters = ()
+    ) -> Written:
         """Run one write and commit it.
+
+        Args:
+            parameters: JSON values for $1, $2, …
 
         Raises:
             Failure: with PostgreSQL's SQLSTATE; `outcome` says what became of the write.
         """
         async with self._running(caller, Capability.WRITE, statement) as connection:
             prepared = await connection.prepare(statement.text)
+            values = bound(prepared, parameters)
             if prepared.get_attributes():
                 budget = caller.budget
-                rows = await _fetch(prepared, budget.rows, budget.bytes, drain=True)
+                rows = await _fetch(prepared, values, budget.rows, budget.bytes, drain=True)
                 written = Written(rows.total, f"{statement.operation} {rows.total}", rows)
             else:
-                await prepared.fetch()
+                await prepared.fetch(*values)
                 tag = prepared.get_statusmsg() or ""
                 written = Written(int(tag.rsplit(" ", 1)[-1]), tag, None)
             await _commit(connection)
@@ -105,6 +119,7 @@ class Sessions:
                 for grant in await connection.fetch(sql_text("grants"), statement.name):
                     await connection.execute(grant["statement"])
             await _commit(connection)
+        self._catalogue.forget()
 
     async def catalogue(self, caller: Caller, name: str, *arguments: str) -> list[asyncpg.Record]:
         """Run a query of ours, sql/`name`.sql, with the rights of an agent that reads."""
@@ -155,6 +170,7 @@ class Sessions:
                 async with asyncio.timeout((limit_ms + _GRACE_MS) / 1000):
                     if statement.in_transaction:
                         await bind(connection, caller.agent, caller.session)
+                    await self._catalogue.check(connection, capability, statement.calls)
                     yield connection
             except Failure:
                 raise
@@ -170,13 +186,14 @@ class Sessions:
 
 async def _fetch(
     prepared: "PreparedStatement[asyncpg.Record]",
+    values: Parameters,
     limit: int,
     max_bytes: int,
     *,
     drain: bool = False,
 ) -> Rows:
     columns = [(column.name, column.type.name) for column in prepared.get_attributes()]
-    cursor = await prepared.cursor()
+    cursor = await prepared.cursor(*values)
     rows = await read_rows(cursor, columns, limit, max_bytes)
     if drain and rows.truncated:
         rows.total += await count_rest(cursor)

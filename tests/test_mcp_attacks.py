@@ -18,7 +18,9 @@ from database.apply import run_psql
 from database.connect import connect
 from database.settings import Server
 from mcp_server.failure import Failure
-from mcp_server.gate import Gate
+from mcp_server.gate import Catalogue, Gate
+from mcp_server.pools import Capability, Pools
+from mcp_server.settings import Settings as ServerSettings
 from tests.mcp_clients import OPEN_GATE, Agent, agent
 from tests.programs import query
 
@@ -122,23 +124,29 @@ async def launch(a: Agent, attack: Attack) -> dict[str, Any]:
     return await a.alter(attack.sql, confirm=True)
 
 
-def judged(attack: Attack) -> bool:
+async def judged(pools: Pools, attack: Attack) -> bool:
     """Whether the gate alone lets it pass."""
-    gate = Gate()
+    gate, catalogue = Gate(), Catalogue()
     try:
         if attack.tool == "query":
-            gate.query(attack.sql)
+            statement, login = gate.query(attack.sql), Capability.READ
         elif attack.tool == "execute":
-            gate.execute(attack.sql, False)
+            statement, login = gate.execute(attack.sql, False), Capability.WRITE
         else:
-            gate.schema(attack.sql, True)
+            statement, login = gate.schema(attack.sql, True), Capability.HEAL
+        async with pools.connection(login, "begin") as connection:
+            await catalogue.check(connection, login, statement.calls)
     except Failure:
         return False
     return True
 
 
-def test_the_gate_refuses_every_attack_and_no_control(attacks: list[Attack]) -> None:
-    passed = {attack.id: judged(attack) for attack in attacks}
+async def test_the_gate_refuses_every_attack_and_no_control(
+    arena: Server, attacks: list[Attack]
+) -> None:
+    pools = Pools(ServerSettings(), lambda: arena)
+    passed = {attack.id: await judged(pools, attack) for attack in attacks}
+    await pools.close()
     wrong = [
         f"{attack.id} {attack.sql[:80]}"
         for attack in attacks

@@ -7,9 +7,10 @@ from hypothesis import strategies as st
 from mcp_server.failure import Failure
 from mcp_server.gate import Gate
 from mcp_server.gate.execute import judge_execute
-from mcp_server.gate.functions import policy
+from mcp_server.gate.policy import policy
 from mcp_server.gate.query import judge_query
 from mcp_server.gate.schema import judge_schema
+from mcp_server.gate.statement import Call, Kind
 from mcp_server.hints import hint_for
 
 GATE = Gate()
@@ -60,11 +61,6 @@ def test_a_query_passes(sql: str, operation: str) -> None:
         ("copy tasks to '/tmp/x'", "25006"),
         ("call p()", "25006"),
         ("do 'begin end'", "25006"),
-        ("select pg_sleep(1)", "42501"),
-        ("select PG_CATALOG.Pg_Sleep(1)", "42501"),
-        ('select U&"pg\\005fsleep"(1)', "42501"),
-        ("select 1 order by set_config('a.b', 'c', true)", "42501"),
-        ("select public.lower('x')", "42501"),
         ("select " + "'x'," * 100_000 + "1", "54000"),
     ],
 )
@@ -121,7 +117,6 @@ def test_a_write_to_every_row_needs_confirmation(sql: str) -> None:
         "with d as (delete from tasks where id = '1') insert into logs (id) values (1)",
         "update pg_settings set setting = '0' where name = 'statement_timeout'",
         "update pg_catalog.pg_class set relname = 'x' where oid = 1",
-        "insert into logs (message) values (pg_read_file('/etc/passwd'))",
         "copy tasks from stdin",
         "explain analyze delete from tasks where id = '1'",
     ],
@@ -174,7 +169,6 @@ def test_a_harmless_schema_change_passes(sql: str, operation: str) -> None:
         "create table t () inherits (tasks)",
         "create view v as select 1",
         "create or replace view v with (security_invoker=true) as select 1",
-        "create view v with (security_invoker=true) as select pg_sleep(1)",
         "drop index a, b",
         "drop index a cascade",
         "drop schema public",
@@ -223,8 +217,8 @@ def test_a_text_too_deep_for_the_parser_is_refused(sql: str) -> None:
 def test_a_deep_text_within_the_bound_is_judged() -> None:
     assert judge_query("select 1" + "+1" * 4_000).operation == "SELECT"
     assert judge_query("select " + "not (" * 2_000 + "true" + ")" * 2_000).operation == "SELECT"
-    with pytest.raises(Failure):
-        judge_query("select " + "not (" * 2_000 + "pg_sleep(1) is null" + ")" * 2_000)
+    deep = judge_query("select " + "not (" * 2_000 + "pg_sleep(1) is null" + ")" * 2_000)
+    assert Call(Kind.FUNCTION, None, "pg_sleep", 1) in deep.calls
 
 
 WORDS = (
@@ -245,10 +239,10 @@ def test_any_text_is_either_taken_or_refused_with_a_reason(text: str) -> None:
                 pytest.fail(f"no reason for {text!r}")
 
 
-def test_every_denied_function_has_a_reason() -> None:
-    assert all(policy().denied.values())
-    assert all(policy().prefixes.values())
-    assert not policy().in_definitions & policy().denied.keys()
+def test_what_definitions_may_call_has_no_reason_against_it() -> None:
+    for name in policy().in_definitions:
+        assert not policy().acts(name, "i")
+        assert policy().why(name) == policy().why("no_such_function")
 
 
 @pytest.mark.parametrize(

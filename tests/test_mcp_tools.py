@@ -337,7 +337,7 @@ async def test_an_unknown_tool_is_an_error_of_the_protocol(database: Server) -> 
         ("select status, goal from tasks group by status", "42803", "GROUP BY"),
         ("select * from sqlite_master", "42P01", "postgres_list_tables"),
         ("select json_extract(metadata_blob, '$.n') from tasks", "42883", "->>"),
-        ("select $1", "42P02", "no parameters"),
+        ("select $1", "42P02", "params"),
     ],
 )
 async def test_sqlite_dialect_is_answered_with_postgresqls(

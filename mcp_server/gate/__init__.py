@@ -7,6 +7,7 @@ or contains as well. What it judges are exactly the bytes that are sent.
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from mcp_server.gate.catalogue import Catalogue
 from mcp_server.gate.execute import judge_execute
 from mcp_server.gate.query import judge_query
 from mcp_server.gate.schema import judge_schema
@@ -22,4 +23,4 @@ class Gate:
     schema: Callable[[str, bool], Statement] = judge_schema
 
 
-__all__ = ["Gate", "Statement"]
+__all__ = ["Catalogue", "Gate", "Statement"]

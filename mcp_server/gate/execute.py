@@ -7,7 +7,7 @@ from pglast import ast
 from pglast.enums import A_Expr_Kind, BoolExprType, CmdType, MergeMatchKind
 
 from mcp_server.failure import Failure, refuse
-from mcp_server.gate.functions import check_call
+from mcp_server.gate.functions import calls_of
 from mcp_server.gate.parse import nodes, parse_one
 from mcp_server.gate.query import WRITES, statement_name
 from mcp_server.gate.statement import Statement
@@ -43,12 +43,10 @@ def _judge(text: str, confirm: bool) -> Statement:
                 "A second write is hidden in WITH; one call takes one write.",
                 "Send the two writes as two calls.",
             )
-        if isinstance(node, ast.FuncCall):
-            check_call(node)
     _check_target(tree.relation)
     if not confirm:
         _check_restricted(tree)
-    return Statement(text, operation)
+    return Statement(text, operation, calls=calls_of(tree))
 
 
 _remembered = lru_cache(maxsize=512)(_judge)

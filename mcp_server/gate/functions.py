@@ -1,65 +1,25 @@
-"""Which functions an agent's SQL may call.
+"""What a statement calls, and which functions a definition may.
 
-For reading and writing: all but those of functions.toml, which act on the server, on other
-sessions or on files, or run SQL given as text. Inside a definition (a default, a check, an
-index) a function runs later and as somebody else: there only those of functions.toml's list.
+Whether a call is allowed is for the catalogue to say (catalogue.py), since only it knows what a
+name means. Inside a definition (a default, a check, an index) a function runs later and as somebody
+else: there only those of functions.toml's list.
 """
 
-import tomllib
-from dataclasses import dataclass
-from functools import cache
-from pathlib import Path
+from collections.abc import Iterator
 
 from pglast import ast
 
 from mcp_server.failure import refuse
+from mcp_server.gate.parse import nodes
+from mcp_server.gate.policy import policy
+from mcp_server.gate.statement import Call, Kind
 
-_FILE = Path(__file__).with_name("functions.toml")
-_TRUSTED_SCHEMAS = ("", "pg_catalog")
-
-
-@dataclass(frozen=True)
-class Policy:
-    """The content of functions.toml; `prefixes` are names that end in `*` there."""
-
-    denied: dict[str, str]
-    prefixes: dict[str, str]
-    in_definitions: frozenset[str]
+_TRUSTED_SCHEMAS = (None, "pg_catalog")
 
 
-@cache
-def policy() -> Policy:
-    """The policy, read once."""
-    content = tomllib.loads(_FILE.read_text(encoding="utf-8"))
-    denied: dict[str, str] = {}
-    prefixes: dict[str, str] = {}
-    for family in content["denied"]:
-        for name in family["names"]:
-            if name.endswith("*"):
-                prefixes[name[:-1]] = family["why"]
-            else:
-                denied[name] = family["why"]
-    return Policy(denied, prefixes, frozenset(content["in_definitions"]["names"]))
-
-
-def check_call(call: ast.FuncCall) -> None:
-    """Refuse a call that acts.
-
-    Raises:
-        Failure: 42501.
-    """
-    schema, name = _name(call)
-    if schema not in _TRUSTED_SCHEMAS:
-        raise refuse(
-            f"Function {schema}.{name} is not PostgreSQL's own.",
-            "Use a built-in function, or write the expression out.",
-            "42501",
-        )
-    why = policy().denied.get(name)
-    if why is None:
-        why = next((why for p, why in policy().prefixes.items() if name.startswith(p)), None)
-    if why is not None:
-        raise refuse(f"Function {name} is not available here: {why}.", sqlstate="42501")
+def calls_of(tree: ast.Node) -> frozenset[Call]:
+    """Every name below `tree` that may stand for a function, as it is written there."""
+    return frozenset(call for node in nodes(tree) for call in _calls(node))
 
 
 def check_definition(call: ast.FuncCall) -> None:
@@ -68,7 +28,7 @@ def check_definition(call: ast.FuncCall) -> None:
     Raises:
         Failure: 42501.
     """
-    schema, name = _name(call)
+    schema, name = _parts(call.funcname)
     if schema not in _TRUSTED_SCHEMAS or name not in policy().in_definitions:
         raise refuse(
             f"Function {name} may not be part of a definition: it would run later, "
@@ -78,6 +38,43 @@ def check_definition(call: ast.FuncCall) -> None:
         )
 
 
-def _name(call: ast.FuncCall) -> tuple[str, str]:
-    parts = [part.sval for part in call.funcname]
-    return ".".join(parts[:-1]), parts[-1]
+def _calls(node: ast.Node) -> Iterator[Call]:
+    match node:
+        case ast.FuncCall():
+            yield _function(node)
+        case ast.ColumnRef():
+            # The first part names a relation, if there is a second.
+            yield from _attributes(node.fields[1:])
+        case ast.A_Indirection():
+            yield from _attributes(node.indirection)
+        case ast.A_Expr():
+            yield Call(Kind.OPERATOR, *_parts(node.name))
+        case ast.SubLink() if node.operName:
+            yield Call(Kind.OPERATOR, *_parts(node.operName))
+        case ast.SortBy() if node.useOp:
+            yield Call(Kind.OPERATOR, *_parts(node.useOp))
+        case ast.TypeName() if node.names:
+            yield Call(Kind.TYPE, *_parts(node.names))
+        case _:
+            return
+
+
+def _function(call: ast.FuncCall) -> Call:
+    count: int | None = len(call.args or ())
+    if call.func_variadic:
+        count = None
+    elif call.agg_within_group:
+        # Of percentile_cont(0.5) WITHIN GROUP (ORDER BY x) both are arguments.
+        count = len(call.args or ()) + len(call.agg_order or ())
+    return Call(Kind.FUNCTION, *_parts(call.funcname), count)
+
+
+def _attributes(fields: tuple[ast.Node, ...]) -> Iterator[Call]:
+    for field in fields:
+        if isinstance(field, ast.String):
+            yield Call(Kind.ATTRIBUTE, None, str(field.sval), 1)
+
+
+def _parts(names: tuple[ast.String, ...]) -> tuple[str | None, str]:
+    parts = [str(name.sval) for name in names]
+    return ".".join(parts[:-1]) or None, parts[-1]

@@ -5,7 +5,7 @@ from functools import lru_cache
 from pglast import ast
 
 from mcp_server.failure import Failure, refuse
-from mcp_server.gate.functions import check_call
+from mcp_server.gate.functions import calls_of
 from mcp_server.gate.parse import nodes, parse_one
 from mcp_server.gate.statement import Statement
 
@@ -27,17 +27,17 @@ def _judge(text: str) -> Statement:
     tree = parse_one(text)
     operation = _operation(tree)
     check_reading(tree)
-    return Statement(text, operation)
+    return Statement(text, operation, calls=calls_of(tree))
 
 
 _remembered = lru_cache(maxsize=512)(_judge)
 
 
 def check_reading(tree: ast.Node) -> None:
-    """Refuse whatever writes, locks or acts, anywhere in the tree.
+    """Refuse whatever writes or locks, anywhere in the tree.
 
     Raises:
-        Failure: 25006, or 42501 for a function.
+        Failure: 25006.
     """
     for node in nodes(tree):
         if isinstance(node, WRITES):
@@ -49,8 +49,6 @@ def check_reading(tree: ast.Node) -> None:
                 raise refuse(
                     "A query may not lock rows.", "Leave FOR UPDATE or FOR SHARE out.", _READ_ONLY
                 )
-        elif isinstance(node, ast.FuncCall):
-            check_call(node)
 
 
 def _operation(tree: ast.Node) -> str:

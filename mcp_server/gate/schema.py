@@ -6,12 +6,13 @@ looked at, since ALTER TABLE takes a list of them.
 """
 
 import re
+from dataclasses import replace
 
 from pglast import ast
 from pglast.enums import AlterTableType, ConstrType, DropBehavior, ObjectType
 
 from mcp_server.failure import Failure, refuse
-from mcp_server.gate.functions import check_definition
+from mcp_server.gate.functions import calls_of, check_definition
 from mcp_server.gate.parse import nodes, parse_one
 from mcp_server.gate.query import check_reading, statement_name
 from mcp_server.gate.statement import Statement
@@ -68,7 +69,7 @@ def judge_schema(text: str, confirm: bool = False) -> Statement:
     for node in nodes(tree):
         if isinstance(node, ast.FuncCall):
             check_definition(node)
-    return statement
+    return replace(statement, calls=calls_of(tree))
 
 
 def _alter_table(text: str, tree: ast.AlterTableStmt) -> Statement:
@@ -179,7 +180,7 @@ def _create_view(text: str, tree: ast.ViewStmt) -> Statement:
     for name in tree.aliases or ():
         _check_name(name.sval)
     check_reading(tree.query)
-    return Statement(text, "CREATE VIEW", tree.view.relname)
+    return Statement(text, "CREATE VIEW", tree.view.relname, calls=calls_of(tree))
 
 
 def _drop(text: str, tree: ast.DropStmt, confirm: bool) -> Statement:

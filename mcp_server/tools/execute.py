@@ -14,6 +14,9 @@ class ExecuteArguments(Arguments):
     """What postgres_execute takes."""
 
     query: str = Field(description="One INSERT, UPDATE, DELETE or MERGE, RETURNING included.")
+    params: list[Any] | None = Field(
+        default=None, max_length=1_000, description="Values for $1, $2, … in the statement."
+    )
     confirm: bool = Field(
         default=False, description="Allow an UPDATE or DELETE that reaches every row."
     )
@@ -41,7 +44,7 @@ async def run(access: Access, arguments: ExecuteArguments) -> Answer:
     """
     start = perf_counter()
     statement = access.gate.execute(arguments.query, arguments.confirm)
-    written = await access.sessions.write(access.caller, statement)
+    written = await access.sessions.write(access.caller, statement, arguments.params or ())
     fields: dict[str, Any] = {
         "success": True,
         "affected": written.affected,

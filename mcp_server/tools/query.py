@@ -13,6 +13,9 @@ class QueryArguments(Arguments):
     """What postgres_query takes."""
 
     query: str = Field(description="One SELECT, VALUES, TABLE, WITH, EXPLAIN [ANALYZE] or SHOW.")
+    params: list[Any] | None = Field(
+        default=None, max_length=1_000, description="Values for $1, $2, … in the query."
+    )
     limit: int | None = Field(
         default=None, ge=1, description="Most rows to return; the server's own cap holds as well."
     )
@@ -44,7 +47,8 @@ async def run(access: Access, arguments: QueryArguments) -> Answer:
     """
     start = perf_counter()
     statement = access.gate.query(arguments.query)
-    rows = await access.sessions.read(access.caller, statement, access.limit(arguments.limit))
+    limit = access.limit(arguments.limit)
+    rows = await access.sessions.read(access.caller, statement, limit, arguments.params or ())
     return Answer(
         {
             "success": True,
