@@ -267,6 +267,12 @@ def test_an_error_says_what_to_write_instead(
     assert part in hint_for(sqlstate, message, sql)
 
 
+def test_a_comment_that_confuses_the_parser_is_named() -> None:
+    with pytest.raises(Failure) as refused:
+        judge_query("select * from unnest(array[1]) with /* a comment */ ordinality")
+    assert "comments" in refused.value.hint
+
+
 def test_sqlite_syntax_is_answered_by_the_gate_itself() -> None:
     with pytest.raises(Failure) as refused:
         judge_query("pragma table_info(tasks)")

@@ -39,10 +39,15 @@ def parse_one(text: str) -> ast.Node:
         statements = parser.parse_sql(text)
     except parser.ParseError as error:
         message = str(error.args[0])
+        hint = hint_for("42601", message, text)
+        if not hint and ("/*" in text or "--" in text):
+            # The parser looks one word ahead from WITH, NOT, NULLS and FORMAT, and finds a comment
+            # where PostgreSQL finds the word.
+            hint = "Leave comments out."
         raise Failure(
             f"Syntax error: {message}",
             sqlstate="42601",
-            hint=hint_for("42601", message, text),
+            hint=hint,
             refused_by="gate",
         ) from None
     except (RecursionError, MemoryError):
