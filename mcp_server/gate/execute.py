@@ -12,6 +12,7 @@ from mcp_server.gate.parse import nodes, parse_one
 from mcp_server.gate.query import WRITES, statement_name
 from mcp_server.gate.statement import Statement
 
+_BETWEEN = (A_Expr_Kind.AEXPR_BETWEEN, A_Expr_Kind.AEXPR_BETWEEN_SYM)
 _OPERATIONS = {
     ast.InsertStmt: "INSERT",
     ast.UpdateStmt: "UPDATE",
@@ -58,29 +59,45 @@ def restricts(condition: ast.Node | None) -> bool:
     Constants and `x = x` cannot, nor can an OR with such a part. What only the data shows
     (`id in (select id …)`) is left to the database's limits.
     """
-    if isinstance(condition, ast.BoolExpr) and condition.boolop == BoolExprType.AND_EXPR:
-        return any(_alternatives_restrict(part) for part in condition.args)
-    return _alternatives_restrict(condition)
-
-
-def _alternatives_restrict(part: ast.Node | None) -> bool:
-    if isinstance(part, ast.BoolExpr) and part.boolop == BoolExprType.OR_EXPR:
-        return all(_part_restricts(alternative) for alternative in part.args)
-    return _part_restricts(part)
-
-
-def _part_restricts(part: ast.Node | None) -> bool:
-    """Whether a part mentions a column in another way than comparing it with itself."""
-    if part is None:
+    try:
+        return _restricts(condition, negated=False)
+    except RecursionError:  # nobody writes a condition so deep to name a row
         return False
-    if (
-        isinstance(part, ast.A_Expr)
-        and part.kind == A_Expr_Kind.AEXPR_OP
-        and isinstance(part.lexpr, ast.ColumnRef)
-        and isinstance(part.rexpr, ast.ColumnRef)
-    ):
-        return _column(part.lexpr) != _column(part.rexpr)
+
+
+def _restricts(part: ast.Node | None, *, negated: bool) -> bool:
+    if isinstance(part, ast.BoolExpr):
+        if part.boolop == BoolExprType.NOT_EXPR:
+            return _restricts(part.args[0], negated=not negated)
+        # NOT (a OR b) is NOT a AND NOT b: of that one part is enough.
+        enough = any if (part.boolop == BoolExprType.AND_EXPR) is not negated else all
+        return enough(_restricts(arg, negated=negated) for arg in part.args)
+    if part is None or (isinstance(part, ast.A_Expr) and _compares_with_itself(part)):
+        return False
     return any(isinstance(node, ast.ColumnRef | ast.CurrentOfExpr) for node in nodes(part))
+
+
+def _compares_with_itself(comparison: ast.A_Expr) -> bool:
+    left, right = _bare(comparison.lexpr), comparison.rexpr
+    if left is None:
+        return False
+    # `x in (x, …)` and `x between x and x` have several right sides.
+    sides = [_bare(side) for side in (right if isinstance(right, tuple) else (right,))]
+    if comparison.kind in _BETWEEN:
+        return all(side == left for side in sides)
+    return left in sides
+
+
+def _bare(side: Any) -> str | None:  # noqa: ANN401 - a node or None
+    """A side of a comparison as text, without casts; None where it is none that repeats."""
+    while isinstance(side, ast.TypeCast):
+        side = side.arg
+    if isinstance(side, ast.ColumnRef):
+        return ".".join(_column(side))
+    if isinstance(side, ast.RowExpr):
+        parts = [_bare(part) for part in side.args or ()]
+        return None if None in parts else repr(parts)
+    return None
 
 
 def _column(reference: ast.ColumnRef) -> list[str]:

@@ -22,20 +22,28 @@ def calls_of(tree: ast.Node) -> frozenset[Call]:
     return frozenset(call for node in nodes(tree) for call in _calls(node))
 
 
-def check_definition(call: ast.FuncCall) -> None:
-    """Refuse a call, inside a definition, of anything but a few harmless built-in functions.
+def check_definition(node: ast.Node) -> None:
+    """Refuse a node of a definition that calls anything but a few harmless built-in functions.
 
     Raises:
         Failure: 42501.
     """
-    schema, name = _parts(call.funcname)
-    if schema not in _TRUSTED_SCHEMAS or name not in policy().in_definitions:
-        raise refuse(
-            f"Function {name} may not be part of a definition: it would run later, "
-            "as whoever reads or writes the table.",
-            "Allowed are " + ", ".join(sorted(policy().in_definitions)) + ".",
-            "42501",
-        )
+    for call in _calls(node):
+        trusted = call.schema in _TRUSTED_SCHEMAS
+        if call.kind is Kind.FUNCTION and not (trusted and call.name in policy().in_definitions):
+            raise refuse(
+                f"Function {call.name} may not be part of a definition: it would run later, "
+                "as whoever reads or writes the table.",
+                "Allowed are " + ", ".join(sorted(policy().in_definitions)) + ".",
+                "42501",
+            )
+        if call.kind is Kind.ATTRIBUTE or (call.kind is Kind.OPERATOR and not trusted):
+            raise refuse(
+                f"{call.name} may call a function, and would do so later, as whoever reads or "
+                "writes the table.",
+                "Write a column without its table, and operators without a schema.",
+                "42501",
+            )
 
 
 def _calls(node: ast.Node) -> Iterator[Call]:

@@ -67,8 +67,7 @@ def judge_schema(text: str, confirm: bool = False) -> Statement:
         case _:
             raise refuse(f"{statement_name(tree)} is not available here.", _TAKEN, _DENIED)
     for node in nodes(tree):
-        if isinstance(node, ast.FuncCall):
-            check_definition(node)
+        check_definition(node)
     return replace(statement, calls=calls_of(tree))
 
 

@@ -42,7 +42,7 @@ _WRAPPERS = (
 )  # fmt: skip
 
 
-_LOOKING_AHEAD = ("with", "without", "not", "nulls", "format")
+_LOOKING_AHEAD = ("with", "without", "not", "nulls", "format", "uescape")
 
 
 class Mutator:
@@ -77,7 +77,7 @@ class Mutator:
         return "".join(
             self._recased(word)
             # libpg_query looks one word ahead from these, and finds the comment.
-            + self._random.choice(spaces if word.lower() in _LOOKING_AHEAD else anything)
+            + self._random.choice(spaces if _looks_ahead(word) else anything)
             for word in words(text)
         )
 
@@ -154,6 +154,10 @@ class Mutator:
                 return word
 
 
+def _looks_ahead(word: str) -> bool:
+    return word.lower() in _LOOKING_AHEAD or word[:2].lower() == "u&"
+
+
 def words(text: str) -> list[str]:
     """The tokens of a statement, as they are written there; none where it has no tokens."""
     try:
@@ -180,8 +184,9 @@ def _parsed(text: str) -> Any:
 
 
 def _printed(tree: Any, otherwise: str) -> str:
+    stream: Any = RawStream
     try:
-        return str(RawStream()(tree))
+        return str(stream()(tree))
     except Exception:  # noqa: BLE001 - see below
         # pglast cannot print everything that it parses, least of all what no parser would make.
         return otherwise
