@@ -101,17 +101,17 @@ class Mutator:
 
     def _splice(self, text: str) -> str:
         """An expression or a query of it replaced by one of another statement's."""
-        tree = _parsed(text)
-        if tree is None:
+        target = _parsed(text)
+        if target is None:
             return text
-        target = copy.deepcopy(tree)
         places = [(node, name) for node in nodes(target) for name in _expressions(node)]
         donor = self._random.choice(self._trees)
         parts = [getattr(node, name) for node in nodes(donor) for name in _expressions(node)]
         if not places or not parts:
             return text
         node, name = self._random.choice(places)
-        with suppress(ValueError):  # not every place takes every kind
+        # Not every place takes every kind, and copying is recursive.
+        with suppress(ValueError, RecursionError):
             setattr(node, name, copy.deepcopy(self._random.choice(parts)))
         return _printed(target, text)
 
