@@ -32,7 +32,7 @@ SESSION_TABLES = (
     "knowledge_promotions",
 )
 TABLES = (*SESSION_TABLES, "files")
-LOGINS = ("atlas", "migrator", "mcp_read", "mcp_write", "mcp_heal")
+LOGINS = ("atlas", "migrator", "mcp_read", "mcp_write", "mcp_heal", "mcp_audit")
 
 # Catalogue → what identifies a row in it. Temporary schemas come with any session that needs one.
 _CATALOGUES = {
