@@ -318,6 +318,7 @@ create table call (
     session text,
     tool text,
     fingerprint text,
+    statement text,
     arguments_sha256 text,
     arguments text,
     idempotency_key text,
@@ -337,9 +338,10 @@ create table call (
 comment on table call is 'Beginning and end of every call of a tool, each chained to the one before by its hash';
 comment on column call.position is '1, 2, 3, … without gaps';
 comment on column call.fingerprint is 'Of the statement without its constants, as pg_query computes it';
+comment on column call.statement is 'The statement with ? for each constant, at most 4000 characters of it';
 comment on column call.arguments is 'All arguments as JSON, where MCP_AUDIT_ARGUMENTS is store; else there is their hash';
 comment on column call.outcome is
-'done, replayed, dry_run, refused, nothing_changed, failed; unknown where the connection was lost at COMMIT';
+'done, replayed, dry_run, refused, failed, cancelled; unknown where the connection was lost at COMMIT';
 comment on column call.affected is 'Rows that were inserted, updated or deleted, those of cascades included';
 comment on column call.images_sha256 is 'Of the row images of the call, as they were committed';
 comment on column call.hash is 'SHA-256 of the previous hash and of this row as JSON, without NULLs and these two';

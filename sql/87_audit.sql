@@ -20,30 +20,34 @@ set local search_path = 'declared_audit', 'pg_catalog';
 create function append(entries jsonb) returns text
 language plpgsql volatile security definer
 set search_path to 'pg_catalog', 'pg_temp'
+set bytea_output to 'hex'
 set timezone to 'UTC'
 as $$
 declare
     item jsonb;
+    filled jsonb;
     last record;
-    entry record;
+    previous bytea;
 begin
     -- One at a time. The key is the first eight bytes of md5('audit.append').
     perform pg_advisory_xact_lock(('x' || left(md5('audit.append'), 16))::bit(64)::bigint);
-    select position, hash into last from audit.call order by position desc limit 1;
+    select call.position, call.hash into last from audit.call order by call.position desc limit 1;
     for item in select value from jsonb_array_elements(entries) loop
         continue when exists (
             select from audit.call
             where call.call_id = (item ->> 'call_id')::uuid and call.event = item ->> 'event'
         );
-        select * into entry from jsonb_populate_record(null::audit.call, item);
-        entry.position := coalesce(last.position, 0) + 1;
-        entry.at := clock_timestamp();
-        entry.previous := coalesce(last.hash, sha256(''));
-        entry.hash := sha256(entry.previous || convert_to(
-            jsonb_strip_nulls(to_jsonb(entry) - array['previous', 'hash'])::text, 'UTF8'
-        ));
-        insert into audit.call select entry.*;
-        select entry.position, entry.hash into last;
+        filled := item || jsonb_build_object('position', coalesce(last.position, 0) + 1, 'at', clock_timestamp());
+        filled := jsonb_strip_nulls(
+            to_jsonb(jsonb_populate_record(null::audit.call, filled)) - array['previous', 'hash']
+        );
+        previous := coalesce(last.hash, sha256(''));
+        insert into audit.call
+        select *
+        from jsonb_populate_record(null::audit.call, filled || jsonb_build_object(
+            'previous', previous, 'hash', sha256(previous || convert_to(filled::text, 'UTF8'))
+        ))
+        returning call.position, call.hash into last;
     end loop;
     return last.position || ':' || encode(last.hash, 'hex');
 end

@@ -61,10 +61,21 @@ common_pair as (
 ),
 
 every_pair as (
-    select qualified, name, definition, actual_definition, enabled
+    select
+        qualified,
+        name,
+        definition,
+        actual_definition,
+        enabled
     from trigger_pair
     union all
-    table common_pair
+    select
+        qualified,
+        name,
+        definition,
+        actual_definition,
+        enabled
+    from common_pair
 ),
 
 event_pair as (
