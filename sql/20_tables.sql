@@ -329,6 +329,8 @@ create table call (
     returned bigint,
     duration_us bigint,
     images_sha256 text,
+    archived_position bigint,
+    archived_hash bytea,
     previous bytea not null,
     hash bytea not null,
     constraint call_pkey primary key (position),
@@ -344,6 +346,8 @@ comment on column call.outcome is
 'done, replayed, dry_run, refused, failed, cancelled; unknown where the connection was lost at COMMIT';
 comment on column call.affected is 'Rows that were inserted, updated or deleted, those of cascades included';
 comment on column call.images_sha256 is 'Of the row images of the call, as they were committed';
+comment on column call.archived_position is
+'Of a checkpoint: up to here the records were archived, and the last of them had archived_hash';
 comment on column call.hash is 'SHA-256 of the previous hash and of this row as JSON, without NULLs and these two';
 
 create table written (

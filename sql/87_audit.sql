@@ -243,8 +243,8 @@ begin
 end
 $$;
 
--- Nothing that was recorded is changed, by mistake or by a superuser in a hurry. Who means it can switch the
--- trigger off: then the chain tells.
+-- Nothing that was recorded is changed, by mistake or by a superuser in a hurry; and removed only after a
+-- checkpoint has said so in the chain. Who means it can switch the trigger off: then the chain tells.
 create function no_change() returns trigger
 language plpgsql
 set search_path to 'pg_catalog', 'pg_temp'
@@ -253,8 +253,15 @@ begin
     if tg_op = 'UPDATE' and tg_table_name = 'written' and old.affected is null then
         return new;
     end if;
+    if tg_op = 'DELETE' and tg_table_name = 'call' then
+        if old.position <= (select max(call.archived_position) from audit.call) then
+            return old;
+        end if;
+    elsif tg_op = 'DELETE' and not exists (select from audit.call where call.call_id = old.call_id) then
+        return old;
+    end if;
     raise insufficient_privilege using message = format('%s of audit.%I', tg_op, tg_table_name),
-        hint = 'Old calls are archived by ''mcp-server-atlas-pg audit archive''.';
+        hint = 'Old calls are archived by ''python -m mcp_server audit archive''.';
 end
 $$;
 
