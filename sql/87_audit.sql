@@ -250,16 +250,24 @@ language plpgsql
 set search_path to 'pg_catalog', 'pg_temp'
 as $$
 begin
-    if tg_op = 'UPDATE' and tg_table_name = 'written' and old.affected is null then
-        return new;
-    end if;
-    if tg_op = 'DELETE' and tg_table_name = 'call' then
-        if old.position <= (select max(call.archived_position) from audit.call) then
-            return old;
-        end if;
-    elsif tg_op = 'DELETE' and not exists (select from audit.call where call.call_id = old.call_id) then
-        return old;
-    end if;
+    case
+        when tg_op = 'UPDATE' and tg_table_name = 'written' then
+            if old.affected is null then
+                return new;
+            end if;
+        when tg_op = 'DELETE' and tg_table_name = 'call' then
+            if old.position <= (select max(call.archived_position) from audit.call) then
+                return old;
+            end if;
+        when tg_op = 'DELETE' then
+            if
+                not exists (select from audit.call where call.call_id = old.call_id)
+                and exists (select from audit.call where call.event = 'checkpoint')
+            then
+                return old;
+            end if;
+        else
+    end case;
     raise insufficient_privilege using message = format('%s of audit.%I', tg_op, tg_table_name),
         hint = 'Old calls are archived by ''python -m mcp_server audit archive''.';
 end
@@ -301,10 +309,11 @@ as $$
 declare
     made record;
 begin
-    if
-        tg_tag not in ('CREATE TABLE', 'CREATE TABLE AS', 'SELECT INTO', 'CREATE SCHEMA', 'ALTER TABLE')
-        or not has_function_privilege('audit.image()', 'EXECUTE')
-    then
+    if tg_tag not in ('CREATE TABLE', 'CREATE TABLE AS', 'SELECT INTO', 'CREATE SCHEMA', 'ALTER TABLE') then
+        return;
+    end if;
+    -- Nobody whose tables agents may write. The next run of load.sql does it, and hands the table over.
+    if not has_schema_privilege('audit', 'USAGE') then
         return;
     end if;
     for made in

@@ -10,7 +10,6 @@ from uuid import UUID
 
 import typer
 from rich.console import Console
-from rich.table import Table
 
 from database import cli
 from database.connect import connect
@@ -67,20 +66,16 @@ def show(
     since: Annotated[datetime | None, typer.Option(help="Calls from this time on, UTC.")] = None,
     limit: Annotated[int, typer.Option(min=1, help="At most so many, the newest first.")] = 50,
 ) -> None:
-    """List calls, the newest first; or print everything about one, as JSON."""
+    """Print calls, the newest first, as one JSON object a line; or everything about one."""
     with _connection() as connection:
         if call_id is not None:
             out.print_json(json.dumps(_call(connection, call_id), ensure_ascii=False))
             return
         cursor = connection.execute(
-            sql_text("audit_calls").encode(), {"agent": agent, "since": since, "limit": limit}
+            sql_text("audit_calls").encode(), {"agent": agent, "since": since, "count": limit}
         )
-        table = Table(box=None)
-        for column in cursor.description or ():
-            table.add_column(column.name, overflow="fold")
         for row in cursor.fetchall():
-            table.add_row(*("" if value is None else str(value) for value in row))
-    out.print(table)
+            out.print(row[0], markup=False)
 
 
 @app.command()

@@ -8,7 +8,7 @@ where
     at < %(before)s
     -- The last one stays, for the next to follow from.
     and position < (
-        select max(call.position) from audit.call
+        select max(newest.position) from audit.call as newest
     )
 order by position desc
 limit 1

@@ -1,7 +1,7 @@
 """postgres_call_status: what became of a call."""
 
 from time import perf_counter
-from typing import Any, Literal
+from typing import Any, Literal, NotRequired
 from uuid import UUID
 
 from pydantic import Field
@@ -21,20 +21,20 @@ class CallStatusArguments(Arguments):
 class CallStatusResult(TypedDict):
     """What postgres_call_status answers.
 
-    `state` is the truth about what the call wrote; `outcome` what is on record of its end, null
-    where it did not come to one.
+    `state` is the truth about what the call wrote; `outcome` what is on record of its end. What
+    there is none of is left out.
     """
 
     success: bool
     call_id: str
     state: Literal["committed", "running", "not_committed"]
-    outcome: str | None
-    sqlstate: str | None
-    affected: int | None
-    tool: str | None
-    began_at: str | None
-    ended_at: str | None
     duration_ms: float
+    outcome: NotRequired[str]
+    sqlstate: NotRequired[str]
+    affected: NotRequired[int]
+    tool: NotRequired[str]
+    began_at: NotRequired[str]
+    ended_at: NotRequired[str]
 
 
 async def run(access: Access, arguments: CallStatusArguments) -> Answer:
@@ -56,7 +56,7 @@ async def run(access: Access, arguments: CallStatusArguments) -> Answer:
         {
             "success": True,
             "call_id": str(arguments.call_id),
-            **{name: status[name] for name in names},
+            **{name: status[name] for name in names if status[name] is not None},
             "duration_ms": elapsed_ms(start),
         }
     )

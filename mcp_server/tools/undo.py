@@ -37,6 +37,7 @@ async def run(access: Access, arguments: UndoArguments) -> Answer:
     """
     start = perf_counter()
     call = access.call
+    call.reverts = arguments.call_id
     images = await undo.load(access.recorder, arguments.call_id)
     own = is_own(access.caller, await access.recorder.status(arguments.call_id))
 
