@@ -9,6 +9,7 @@ from database.connect import connect
 from database.settings import Server
 from tests.mcp_clients import OPEN_GATE, Agent, agent
 from tests.programs import query
+from tests.test_mcp_limits import until
 
 pytestmark = pytest.mark.anyio
 
@@ -16,6 +17,10 @@ ADD_LOG = (
     "insert into logs (timestamp, level, source, message)"
     " values (now(), 'INFO', 's', 'm') returning id, message"
 )
+WAITING = """
+    select count(*) from pg_locks
+    where locktype = 'relation' and not granted and relation = 'logs'::regclass
+"""
 COUNT = "select count(*) from logs"
 
 
@@ -88,12 +93,7 @@ async def test_a_twin_of_a_call_that_hangs_is_told_to_wait(database: Server) -> 
         with connect(database, "postgres") as blocker:
             blocker.execute("lock table logs in exclusive mode")
             hanging = asyncio.create_task(one.execute(ADD_LOG, idempotency_key="k"))
-            while query(
-                database,
-                "select count(*) from pg_locks where locktype = 'relation' and not granted"
-                " and relation = 'logs'::regclass",
-            ) != [(1,)]:
-                await asyncio.sleep(0.01)
+            await until(lambda: query(database, WAITING) == [(1,)])
             assert (await two.execute(ADD_LOG, idempotency_key="k"))["sqlstate"] == "55P03"
         assert (await hanging)["success"]
         assert (await two.execute(ADD_LOG, idempotency_key="k"))["replayed"]
@@ -176,9 +176,8 @@ async def test_a_dry_run_of_a_schema_change(database: Server, a: Agent) -> None:
         refused = await a.alter(ddl, dry_run=True)
         assert (refused["refused_by"], refused["sqlstate"]) == ("gate", "0A000")
         assert "CONCURRENTLY" in refused["error"]
-    assert query(
-        database, "select to_regclass('ix_x'), to_regclass('ix_logs_timestamp')::text"
-    ) == [(None, "ix_logs_timestamp")]
+    indexes = "select to_regclass('ix_x'), to_regclass('ix_logs_timestamp')::text"
+    assert query(database, indexes) == [(None, "ix_logs_timestamp")]
     assert query(database, "select count(*) from pg_attribute where attname = 'note'") == [(0,)]
 
 

@@ -106,7 +106,7 @@ class Recorder:
         return None if record["status"] is None else dict(orjson.loads(record["status"]))
 
     async def images(self, call_id: UUID) -> list[asyncpg.Record]:
-        """The images of a call's rows, the last one first.
+        """The images of a call's rows, in the order in which they were written.
 
         Raises:
             Failure: PostgreSQL cannot be asked.

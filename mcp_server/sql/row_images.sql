@@ -1,4 +1,4 @@
--- The rows that a call wrote, the last one first.
+-- The rows that a call wrote, in the order in which it did.
 --   $1  uuid
 select
     position,
@@ -9,4 +9,4 @@ select
     flaw
 from audit.row_image
 where call_id = $1
-order by position desc
+order by position

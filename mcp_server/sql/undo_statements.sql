@@ -1,9 +1,10 @@
 -- The statements that put the rows of a table back, and where a row cannot be told from another, none.
 -- No row: the table is gone.
 --
--- Each takes $1, a JSON array of images {"before": …, "after": …}, and but the last one $2, the columns that
--- have come since; it answers the primary keys of the rows that it changed or found. A row is changed only
--- where it is still as the call left it. Columns that PostgreSQL computes are left to it.
+-- Each takes $1, a JSON array of effects {"before": …, "after": …} ("present": of keys), and most of them $2,
+-- the columns that have come since. It answers the primary keys of the rows that it changed or found: those
+-- after the call, of deleted rows those before. A row is changed only where it is still as the call left it.
+-- Columns that PostgreSQL computes are left to it.
 --   $1  text, the table's qualified name
 --   $2  text[], the columns that have come since
 with
@@ -34,6 +35,7 @@ primary_key as (
         array_agg(col.name order by col.position) as names,
         string_agg(format('t.%1$s = wanted.%1$s', col.quoted), ' and ' order by col.position) as is_same,
         string_agg(format('%L, wanted.%s', col.name, col.quoted), ', ' order by col.position) as wanted,
+        string_agg(format('%L, became.%s', col.name, col.quoted), ', ' order by col.position) as became,
         string_agg(format('%L, t.%s', col.name, col.quoted), ', ' order by col.position) as present
     from pg_index
     inner join col on col.table_oid = pg_index.indrelid and col.position = any(pg_index.indkey)
@@ -81,6 +83,14 @@ select
             where col.is_stored and col.name <> all($2::text[])
         )
     ) as undo_delete,
+    format(
+        'select jsonb_build_object(%3$s)::text as key from jsonb_array_elements($1::jsonb) as image (value)
+         cross join lateral jsonb_populate_record(null::%1$s, image.value -> ''before'') as wanted
+         cross join lateral jsonb_populate_record(null::%1$s, image.value -> ''after'') as became
+         inner join %1$s as t on %2$s
+         where to_jsonb(t) - $2::text[] = image.value -> ''before''',
+        target.name, primary_key.is_same, primary_key.became
+    ) as restored,
     format(
         'select jsonb_build_object(%3$s)::text as key from jsonb_array_elements($1::jsonb) as wanted_key (value)
          cross join lateral jsonb_populate_record(null::%1$s, wanted_key.value) as wanted
