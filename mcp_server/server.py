@@ -142,13 +142,17 @@ async def answer_call(access: Access, name: str, arguments: dict[str, Any]) -> d
             answer = await tool.run(replace(access, current=call), _arguments(tool, arguments))
             call.returned = answer.fields.get("count")
     except Failure as failure:
-        failure.call_id = None if tool.read_only else str(call.id)
+        if not tool.read_only:
+            failure.call_id = str(call.id)
+            failure.outcome = failure.outcome or "nothing_changed"
         _report(tool, start, failure=failure)
         return _result(Answer({**failure.fields(), **tool.failure_fields}), is_error=True)
     except Exception:  # noqa: BLE001 - the agent gets an answer to every call
         # A fault of this server. The cause is for its log; the agent learns that it was not its.
         _log.exception("call failed", tool=tool.name)
         fault = Failure("The server failed.", hint="This is a fault of the server; see its log.")
+        if not tool.read_only:
+            fault.call_id, fault.outcome = str(call.id), "unknown"
         return _result(Answer({**fault.fields(), **tool.failure_fields}), is_error=True)
     _report(tool, start, answer=answer)
     return _result(answer)

@@ -181,7 +181,8 @@ async def test_the_mcp_server_is_killed_in_the_middle_of_a_write(
     pid_file = tmp_path / "pid"
     # The process writes its number down, then is the server.
     script = (
-        "import os, pathlib, runpy, sys; pathlib.Path(sys.argv.pop(1)).write_text(str(os.getpid()));"
+        "import os, pathlib, runpy, sys;"
+        " pathlib.Path(sys.argv.pop(1)).write_text(str(os.getpid()));"
         " runpy.run_module('mcp_server', run_name='__main__')"
     )
     parameters = StdioServerParameters(
