@@ -165,20 +165,20 @@ async def connect_as(server: Server, login: str, label: str, **options: object) 
         options: further ones of asyncpg's.
     """
     connect_to: Any = asyncpg.connect
-    return await connect_to(
-        host=server.host,
-        port=server.port,
-        database=server.database,
-        user=login,
-        password=server.password(login),
-        ssl=_tls(server),
-        timeout=_CONNECT_TIMEOUT,
+    settings = {
+        "host": server.host,
+        "port": server.port,
+        "database": server.database,
+        "user": login,
+        "password": server.password(login),
+        "ssl": _tls(server),
+        "timeout": _CONNECT_TIMEOUT,
         # Agents' statements hardly repeat, and a plan kept across calls breaks when the
         # schema changes, and behind PgBouncer.
-        statement_cache_size=0,
-        server_settings={"application_name": f"mcp-server-atlas-pg/{label}"},
-        **options,
-    )
+        "statement_cache_size": 0,
+        "server_settings": {"application_name": f"mcp-server-atlas-pg/{label}"},
+    }
+    return await connect_to(**settings | options)
 
 
 async def _nothing(_connection: "asyncpg.Connection[asyncpg.Record]") -> None:

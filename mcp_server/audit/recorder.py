@@ -3,8 +3,8 @@
 Records that come at the same time are sent together: adding one takes a lock that all servers
 share, and a round trip. The beginning of a write is on record before the write is sent, its end
 before it is answered. A read waits for nothing but the record of its beginning, which is made
-while it runs. The record of an end that PostgreSQL did not take (it is restarting) is kept, and
-sent with the next.
+while it runs; that of its end comes a moment later. The record of an end that PostgreSQL did not
+take (it is restarting) is kept, and sent with the next.
 """
 
 import asyncio
@@ -35,6 +35,8 @@ _BATCH = 500
 # Ends that wait for PostgreSQL to come back; what is beyond them is dropped, and logged.
 _MOST_KEPT = 10_000
 _ANSWER_SECONDS = 10.0
+# The end of a read waits so long for a beginning to be sent with.
+_LINGER_SECONDS = 0.1
 _CLOSING_SECONDS = 3.0
 _FAILURES = (*CONNECTION_LOST, asyncpg.PostgresError, BundleError, TimeoutError)
 # One entry's own fault: the others of its batch are sent without it.
@@ -61,6 +63,7 @@ class Recorder:
         self._in_use = asyncio.Lock()
         self._pending: deque[_Pending] = deque()
         self._sending: asyncio.Task[None] | None = None
+        self._later: asyncio.TimerHandle | None = None
         self._anchor: str | None = None
 
     @asynccontextmanager
@@ -90,7 +93,7 @@ class Recorder:
             call.outcome = "cancelled"
             raise
         finally:
-            ended = self._add(call.end(failure))
+            ended = self._add(call.end(failure), at_once=writes)
             if writes:
                 # What is written is written: that its record comes later changes no answer.
                 with anyio.CancelScope(shield=True):
@@ -126,15 +129,21 @@ class Recorder:
             _log.info("audit", anchor=self._anchor, unrecorded=len(self._pending))
         self._drop()
 
-    def _add(self, entry: Entry) -> "asyncio.Future[None]":
+    def _add(self, entry: Entry, *, at_once: bool = True) -> "asyncio.Future[None]":
         done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         # Not everybody waits; asyncio would complain of an error that nobody has looked at.
         done.add_done_callback(lambda future: future.cancelled() or future.exception())
         self._pending.append(_Pending(entry, done))
-        self._send()
+        if at_once:
+            self._send()
+        elif self._later is None:
+            self._later = asyncio.get_running_loop().call_later(_LINGER_SECONDS, self._send)
         return done
 
     def _send(self) -> None:
+        if self._later is not None:
+            self._later.cancel()
+            self._later = None
         if self._sending is None:
             self._sending = asyncio.create_task(self._send_all())
 
@@ -192,7 +201,9 @@ class Recorder:
             for last in (False, True):
                 try:
                     if self._connection is None or self._connection.is_closed():
-                        self._connection = await connect_as(self._discover(), LOGIN, "AUDIT")
+                        self._connection = await connect_as(
+                            self._discover(), LOGIN, "AUDIT", statement_cache_size=10
+                        )
                     text = sql_text(name)
                     return await self._connection.fetch(text, *arguments, timeout=_ANSWER_SECONDS)
                 except CONNECTION_LOST:
