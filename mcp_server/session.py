@@ -59,11 +59,11 @@ class Sessions:
             Failure: with PostgreSQL's SQLSTATE; `outcome` says what became of the write.
         """
         caller = call.caller
-        async with self._running(caller, Capability.WRITE, statement, bound=False) as connection:
+        async with self._running(caller, Capability.WRITE, statement, binds=False) as connection:
             if earlier := await writing.begin(connection, call):
                 return earlier
-            plan = await writing.plan(connection, statement) if call.dry_run else []
             prepared = await connection.prepare(statement.text)
+            plan = await writing.plan(connection, statement) if call.dry_run else []
             if prepared.get_attributes():
                 budget = caller.budget
                 rows = await _fetch(prepared, budget.rows, budget.bytes, drain=True)
@@ -84,7 +84,7 @@ class Sessions:
         """
         statement = Statement("", "WRITE")
         async with self._running(
-            call.caller, Capability.WRITE, statement, bound=False
+            call.caller, Capability.WRITE, statement, binds=False
         ) as connection:
             if earlier := await writing.begin(connection, call):
                 return earlier
@@ -105,7 +105,7 @@ class Sessions:
             await self._change_concurrently(call.caller, statement)
             return Written(0, statement.operation)
         async with self._running(
-            call.caller, Capability.HEAL, statement, bound=False
+            call.caller, Capability.HEAL, statement, binds=False
         ) as connection:
             if earlier := await writing.begin(connection, call):
                 return earlier
@@ -159,12 +159,12 @@ class Sessions:
         capability: Capability,
         statement: Statement,
         *,
-        bound: bool = True,
+        binds: bool = True,
     ) -> AsyncIterator[AgentConnection]:
         """A connection in its transaction; whatever goes wrong on it becomes a Failure.
 
         Args:
-            bound: bind it to the caller; else that is left to `writing.begin`.
+            binds: bind it to the caller; else that is left to `writing.begin`.
         """
         limit_ms = caller.budget.milliseconds(capability)
         begin = self._begin(capability, statement, limit_ms)
@@ -173,7 +173,7 @@ class Sessions:
             wire.start(max(_WIRE_BYTES, 4 * caller.budget.bytes))
             try:
                 async with asyncio.timeout((limit_ms + _GRACE_MS) / 1000):
-                    if bound and statement.in_transaction:
+                    if binds and statement.in_transaction:
                         await bind(connection, caller.agent, caller.session)
                     yield connection
             except Failure:

@@ -82,9 +82,10 @@ async def end(connection: AgentConnection, call: Call, written: Written) -> None
     call.affected, call.images_sha256 = record["affected"], record["images_sha256"]
 
 
-async def plan(connection: AgentConnection, statement: Statement) -> list[str]:
-    """PostgreSQL's plan of a write that has not been run yet."""
-    return [record[0] for record in await connection.fetch(f"explain {statement.text}")]
+async def plan(connection: AgentConnection, statement: Statement, *values: object) -> list[str]:
+    """PostgreSQL's plan of a write that has not been run yet, with its parameters."""
+    text = f"explain {statement.text}"
+    return [record[0] for record in await connection.fetch(text, *values)]
 
 
 async def trial(connection: AgentConnection, call: Call, plan: list[str]) -> Trial:
