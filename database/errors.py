@@ -51,10 +51,10 @@ class QuarantineError(BundleError):
 
 
 class VerificationError(BundleError):
-    """Source and target differ."""
+    """Source and target differ, or records of agents' calls are not what they were."""
 
     exit_code = 6
-    cause = "verification: source and target differ"
+    cause = "verification: source and target differ, or records of calls were changed"
 
 
 class InterruptedRunError(BundleError):

@@ -11,7 +11,7 @@ from pathlib import Path
 from database.errors import UsageError
 
 #: Logins of the bundle; each has a secret `<role>_password`.
-LOGIN_ROLES = ("postgres", "atlas", "migrator", "mcp_read", "mcp_write", "mcp_heal")
+LOGIN_ROLES = ("postgres", "atlas", "migrator", "mcp_read", "mcp_write", "mcp_heal", "mcp_audit")
 
 #: What the MCP server seals the contexts of agents with, and PostgreSQL verifies them by.
 CONTEXT_KEY = "mcp_context_key"

@@ -2,6 +2,7 @@
 
 import argparse
 import signal
+import sys
 from typing import NoReturn
 
 import uvloop
@@ -17,6 +18,11 @@ from mcp_server.tools import Access
 
 def main() -> None:
     """The console command. Exit codes are those of `database.errors`."""
+    if sys.argv[1:2] == ["audit"]:
+        from mcp_server.audit.command import main as audit  # noqa: PLC0415
+
+        audit(sys.argv[2:])
+        return
     options = _options()
     try:
         settings = Settings()
@@ -50,7 +56,8 @@ def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog=NAME,
         description="MCP server for the platform's PostgreSQL database. Speaks MCP on stdin and "
-        "stdout; with --http, streamable HTTP at /mcp.",
+        "stdout; with --http, streamable HTTP at /mcp. 'audit' verifies, shows and archives what "
+        "agents did; see 'audit --help'.",
         epilog="Settings come from the environment (MCP_…, POSTGRES_…, SECRETS_DIR) or .env.",
     )
     parser.add_argument("--http", action="store_true", help="serve streamable HTTP")

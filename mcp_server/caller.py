@@ -19,12 +19,14 @@ class Budget:
         bytes: JSON bytes of the rows of a result.
         statement_ms: milliseconds of a query or a write.
         schema_ms: milliseconds of a schema change.
+        affected_rows: rows that are written, those of cascades included.
     """
 
     rows: int
     bytes: int
     statement_ms: int
     schema_ms: int
+    affected_rows: int
 
     def milliseconds(self, capability: Capability) -> int:
         """The longest that a statement of a capability may take."""
@@ -59,5 +61,6 @@ def caller_of(settings: Settings) -> Caller:
             bytes=settings.max_bytes,
             statement_ms=settings.statement_timeout_ms,
             schema_ms=settings.schema_timeout_ms,
+            affected_rows=settings.max_affected,
         ),
     )

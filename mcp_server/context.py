@@ -7,7 +7,9 @@ an agent reads of it, or finds in a log, is worth nothing in any other transacti
 
 import hmac
 import json
+from typing import Any
 
+from mcp_server.audit.call import Call
 from mcp_server.connection import AgentConnection
 from mcp_server.failure import Failure
 from mcp_server.sql import sql_text
@@ -19,21 +21,53 @@ async def bind(connection: AgentConnection, agent: str, session: str) -> None:
     Raises:
         Failure: there is no key, or the database has another one.
     """
-    if connection.context_key is None:
-        raise _refused("There is no key to seal the agent's context with.")
-    mark = await connection.fetchval(sql_text("transaction_mark"))
-    sealed = sealed_context(connection.context_key, agent, session, mark)
+    sealed = await _sealed(connection, agent, session)
     if not await connection.fetchval(sql_text("set_context"), sealed):
         raise _refused("PostgreSQL does not accept the agent's context: it has another key.")
 
 
-def sealed_context(key: str, agent: str, session: str, transaction: str) -> str:
+async def bind_write(connection: AgentConnection, call: Call) -> dict[str, Any]:
+    """Bind the connection's transaction to an agent, and to the call that it may write as.
+
+    Returns:
+        `replayed`; where it is true, the idempotency key was used before, and there are `call_id`,
+        `request_sha256` and `result` of then. The transaction writes nothing in that case.
+
+    Raises:
+        Failure: there is no key, or the database has another one.
+    """
+    caller = call.caller
+    said: dict[str, str | int] = {
+        "call": str(call.id),
+        "affected_rows": caller.budget.affected_rows,
+    }
+    if call.idempotency_key is not None:
+        said |= {
+            "idempotency_key": call.idempotency_key,
+            "request_sha256": call.request_sha256(),
+        }
+    sealed = await _sealed(connection, caller.agent, caller.session, **said)
+    begun = await connection.fetchval(sql_text("audit_begin_write"), sealed)
+    if begun is None:
+        raise _refused("PostgreSQL does not accept the agent's context: it has another key.")
+    return dict(begun)
+
+
+async def _sealed(connection: AgentConnection, agent: str, session: str, **said: str | int) -> str:
+    if connection.context_key is None:
+        raise _refused("There is no key to seal the agent's context with.")
+    mark = await connection.fetchval(sql_text("transaction_mark"))
+    return sealed_context(connection.context_key, agent, session, mark, **said)
+
+
+def sealed_context(key: str, agent: str, session: str, transaction: str, **said: str | int) -> str:
     """What app.context() of sql/50_functions.sql verifies: a seal of 64 digits, then the context.
 
     Args:
         transaction: what sql/transaction_mark.sql answers in it.
+        said: what audit.begin_write() of sql/87_audit.sql needs besides.
     """
-    context = json.dumps({"agent": agent, "session": session, "transaction": transaction})
+    context = json.dumps({"agent": agent, "session": session, "transaction": transaction, **said})
     return hmac.digest(key.encode(), context.encode(), "sha256").hex() + context
 
 

@@ -15,6 +15,8 @@ class Failure(Exception):  # noqa: N818 - it is an answer of the server, and rar
         detail: PostgreSQL's DETAIL line.
         refused_by: "gate" where PostgreSQL never saw the statement.
         outcome: what became of a write: certainly nothing, or nobody can tell.
+        call_id: of a call that was meant to change something, for postgres_call_status.
+        conflicts: rows that an undo would overwrite or not find.
     """
 
     error: str
@@ -23,6 +25,8 @@ class Failure(Exception):  # noqa: N818 - it is an answer of the server, and rar
     detail: str | None = None
     refused_by: Literal["gate", "database", "server"] = "server"
     outcome: Literal["nothing_changed", "unknown"] | None = None
+    call_id: str | None = None
+    conflicts: list[dict[str, object]] | None = None
 
     def __str__(self) -> str:
         return self.error
@@ -40,6 +44,10 @@ class Failure(Exception):  # noqa: N818 - it is an answer of the server, and rar
             answer["detail"] = self.detail
         if self.outcome:
             answer["outcome"] = self.outcome
+        if self.call_id:
+            answer["call_id"] = self.call_id
+        if self.conflicts is not None:
+            answer["conflicts"] = self.conflicts
         return answer
 
 

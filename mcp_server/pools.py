@@ -121,20 +121,8 @@ class Pools:
 
         async def open_connection(options: dict[str, object]) -> AgentConnection:
             server = self._discover()
-            connect_to: Any = asyncpg.connect
-            connection: AgentConnection = await connect_to(
-                host=server.host,
-                port=server.port,
-                database=server.database,
-                user=capability.value,
-                password=server.password(capability.value),
-                ssl=_tls(server),
-                timeout=_CONNECT_TIMEOUT,
-                # Agents' statements hardly repeat, and a plan kept across calls breaks when the
-                # schema changes, and behind PgBouncer.
-                statement_cache_size=0,
-                server_settings={"application_name": f"mcp-server-atlas-pg/{capability.name}"},
-                **options,
+            connection: AgentConnection = await connect_as(
+                server, capability.value, capability.name, **options
             )
             await connection.prepare_for_agents()
             connection.context_key = server.context_key()
@@ -167,6 +155,30 @@ class Pools:
             else:
                 return cast("AgentConnection", connection)
         raise AssertionError("unreachable: the last attempt returns or raises")
+
+
+async def connect_as(server: Server, login: str, label: str, **options: object) -> Any:  # noqa: ANN401 - of the class that the options name
+    """A connection of its own as one of our logins.
+
+    Args:
+        label: what pg_stat_activity calls it.
+        options: further ones of asyncpg's.
+    """
+    connect_to: Any = asyncpg.connect
+    settings = {
+        "host": server.host,
+        "port": server.port,
+        "database": server.database,
+        "user": login,
+        "password": server.password(login),
+        "ssl": _tls(server),
+        "timeout": _CONNECT_TIMEOUT,
+        # Agents' statements hardly repeat, and a plan kept across calls breaks when the
+        # schema changes, and behind PgBouncer.
+        "statement_cache_size": 0,
+        "server_settings": {"application_name": f"mcp-server-atlas-pg/{label}"},
+    }
+    return await connect_to(**settings | options)
 
 
 async def _nothing(_connection: "asyncpg.Connection[asyncpg.Record]") -> None:

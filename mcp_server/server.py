@@ -8,6 +8,7 @@ the tools' output schemas describe.
 
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from time import perf_counter
 from typing import Any
 
@@ -24,6 +25,7 @@ from mcp_types import Tool as ListedTool
 from pydantic import ValidationError
 
 from database.settings import Server
+from mcp_server.audit import Call, Recorder
 from mcp_server.caller import caller_of
 from mcp_server.failure import Failure
 from mcp_server.gate import Gate
@@ -58,7 +60,14 @@ def open_access(
         discover: where PostgreSQL is, asked anew for each connection.
     """
     pools = Pools(settings, discover)
-    return Access(settings, caller_of(settings), gate or Gate(), pools, Sessions(settings, pools))
+    return Access(
+        settings,
+        caller_of(settings),
+        gate or Gate(),
+        pools,
+        Sessions(settings, pools),
+        Recorder(settings, discover),
+    )
 
 
 def build_server(access: Access) -> "McpServer[Access]":
@@ -70,6 +79,7 @@ def build_server(access: Access) -> "McpServer[Access]":
         try:
             yield access
         finally:
+            await access.recorder.close()
             await access.pools.close()
 
     async def list_tools(
@@ -126,15 +136,23 @@ async def answer_call(access: Access, name: str, arguments: dict[str, Any]) -> d
             message=f"There is no tool {name}; there are {', '.join(t.name for t in TOOLS)}.",
         )
     start = perf_counter()
+    call = Call(access.caller, tool.name, arguments)
     try:
-        answer = await tool.run(access, _arguments(tool, arguments))
+        async with access.recorder.recorded(call, writes=not tool.read_only):
+            answer = await tool.run(replace(access, current=call), _arguments(tool, arguments))
+            call.returned = answer.fields.get("count")
     except Failure as failure:
+        if not tool.read_only:
+            failure.call_id = str(call.id)
+            failure.outcome = failure.outcome or "nothing_changed"
         _report(tool, start, failure=failure)
         return _result(Answer({**failure.fields(), **tool.failure_fields}), is_error=True)
     except Exception:  # noqa: BLE001 - the agent gets an answer to every call
         # A fault of this server. The cause is for its log; the agent learns that it was not its.
         _log.exception("call failed", tool=tool.name)
         fault = Failure("The server failed.", hint="This is a fault of the server; see its log.")
+        if not tool.read_only:
+            fault.call_id, fault.outcome = str(call.id), "unknown"
         return _result(Answer({**fault.fields(), **tool.failure_fields}), is_error=True)
     _report(tool, start, answer=answer)
     return _result(answer)

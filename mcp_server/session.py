@@ -6,14 +6,16 @@ not. Between the two stands only a connection lost while COMMIT was under way: t
 """
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import replace
 
 import anyio
 import asyncpg
 from asyncpg.prepared_stmt import PreparedStatement
 
+from mcp_server import writing
+from mcp_server.audit import Call
 from mcp_server.caller import Caller
 from mcp_server.connection import AgentConnection
 from mcp_server.context import bind
@@ -25,27 +27,13 @@ from mcp_server.pools import CONNECTION_LOST, Capability, Pools
 from mcp_server.rows import Rows, count_rest, read_rows
 from mcp_server.settings import Settings
 from mcp_server.sql import quoted, sql_text
+from mcp_server.writing import Written
 
 # A call may receive this much before its connection is cut: enough for every chunk of rows that
 # the caps ask for, little enough for the server's memory.
 _WIRE_BYTES = 32 * 1024 * 1024
 # PostgreSQL's timeout strikes first and says so; then ours; then PostgreSQL ends the transaction.
 _GRACE_MS = 2_000
-
-
-@dataclass(frozen=True)
-class Written:
-    """What a write did.
-
-    Attributes:
-        affected: rows inserted, updated or deleted.
-        command_tag: PostgreSQL's own word, `UPDATE 3`.
-        rows: those of RETURNING, else None.
-    """
-
-    affected: int
-    command_tag: str
-    rows: Rows | None
 
 
 class Sessions:
@@ -72,10 +60,8 @@ class Sessions:
             values = bound(prepared, parameters)
             return await _fetch(prepared, values, limit, caller.budget.bytes)
 
-    async def write(
-        self, caller: Caller, statement: Statement, parameters: Parameters = ()
-    ) -> Written:
-        """Run one write and commit it.
+    async def write(self, call: Call, statement: Statement, parameters: Parameters = ()) -> Written:
+        """Run one write and commit it; or not, where the call is a dry run.
 
         Args:
             parameters: JSON values for $1, $2, …
@@ -83,9 +69,13 @@ class Sessions:
         Raises:
             Failure: with PostgreSQL's SQLSTATE; `outcome` says what became of the write.
         """
-        async with self._running(caller, Capability.WRITE, statement) as connection:
+        caller = call.caller
+        async with self._running(caller, Capability.WRITE, statement, binds=False) as connection:
+            if earlier := await writing.begin(connection, call):
+                return earlier
             prepared = await connection.prepare(statement.text)
             values = bound(prepared, parameters)
+            plan = await writing.plan(connection, statement, *values) if call.dry_run else []
             if prepared.get_attributes():
                 budget = caller.budget
                 rows = await _fetch(prepared, values, budget.rows, budget.bytes, drain=True)
@@ -93,14 +83,29 @@ class Sessions:
             else:
                 await prepared.fetch(*values)
                 tag = prepared.get_statusmsg() or ""
-                written = Written(int(tag.rsplit(" ", 1)[-1]), tag, None)
-            await _commit(connection)
-            return written
+                written = Written(int(tag.rsplit(" ", 1)[-1]), tag)
+            return await _end(connection, call, written, plan)
+
+    async def write_by(
+        self, call: Call, work: Callable[[AgentConnection], Awaitable[Written]]
+    ) -> Written:
+        """Run statements of ours as one write, and commit it.
+
+        Raises:
+            Failure: as `write`, or what `work` raises; then nothing was changed.
+        """
+        statement = Statement("", "WRITE")
+        async with self._running(
+            call.caller, Capability.WRITE, statement, binds=False
+        ) as connection:
+            if earlier := await writing.begin(connection, call):
+                return earlier
+            return await _end(connection, call, await work(connection), [])
 
     async def change_schema(
-        self, caller: Caller, statement: Statement, *, owned: bool = False
-    ) -> None:
-        """Run one schema change and commit it.
+        self, call: Call, statement: Statement, *, owned: bool = False
+    ) -> Written:
+        """Run one schema change and commit it; or not, where the call is a dry run.
 
         Args:
             owned: refuse where the relation is not this login's own.
@@ -109,17 +114,22 @@ class Sessions:
             Failure: with PostgreSQL's SQLSTATE.
         """
         if not statement.in_transaction:
-            await self._change_concurrently(caller, statement)
-            return
-        async with self._running(caller, Capability.HEAL, statement) as connection:
+            await self._change_concurrently(call.caller, statement)
+            return Written(0, statement.operation)
+        async with self._running(
+            call.caller, Capability.HEAL, statement, binds=False
+        ) as connection:
+            if earlier := await writing.begin(connection, call):
+                return earlier
             if owned:
                 await _check_owned(connection, statement)
             await (await connection.prepare(statement.text)).fetch()
             if statement.operation in ("CREATE TABLE", "CREATE VIEW"):
                 for grant in await connection.fetch(sql_text("grants"), statement.name):
                     await connection.execute(grant["statement"])
-            await _commit(connection)
+            changed = await _end(connection, call, Written(0, statement.operation), [])
         self._catalogue.forget()
+        return changed
 
     async def catalogue(self, caller: Caller, name: str, *arguments: str) -> list[asyncpg.Record]:
         """Run a query of ours, sql/`name`.sql, with the rights of an agent that reads."""
@@ -158,9 +168,18 @@ class Sessions:
 
     @asynccontextmanager
     async def _running(
-        self, caller: Caller, capability: Capability, statement: Statement
+        self,
+        caller: Caller,
+        capability: Capability,
+        statement: Statement,
+        *,
+        binds: bool = True,
     ) -> AsyncIterator[AgentConnection]:
-        """A connection in its transaction; whatever goes wrong on it becomes a Failure."""
+        """A connection in its transaction; whatever goes wrong on it becomes a Failure.
+
+        Args:
+            binds: bind it to the caller; else that is left to `writing.begin`.
+        """
         limit_ms = caller.budget.milliseconds(capability)
         begin = self._begin(capability, statement, limit_ms)
         async with self._pools.connection(capability, begin) as connection:
@@ -168,7 +187,7 @@ class Sessions:
             wire.start(max(_WIRE_BYTES, 4 * caller.budget.bytes))
             try:
                 async with asyncio.timeout((limit_ms + _GRACE_MS) / 1000):
-                    if statement.in_transaction:
+                    if binds and statement.in_transaction:
                         await bind(connection, caller.agent, caller.session)
                     await self._catalogue.check(connection, capability, statement.calls)
                     yield connection
@@ -241,6 +260,16 @@ def failure_of(error: Exception, sql: str, limit_ms: int) -> Failure:
     raise error
 
 
+async def _end(
+    connection: AgentConnection, call: Call, written: Written, plan: list[str]
+) -> Written:
+    await writing.end(connection, call, written)
+    if call.dry_run:
+        return replace(written, trial=await writing.trial(connection, call, plan))
+    await _commit(connection)
+    return written
+
+
 async def _commit(connection: AgentConnection) -> None:
     try:
         # A COMMIT that was sent is waited for, even if the caller has gone: else nobody knows.
@@ -252,7 +281,8 @@ async def _commit(connection: AgentConnection) -> None:
         raise Failure(
             "The connection was lost while the write was being committed.",
             sqlstate="08007",
-            hint="Read the rows to learn whether it was written, before sending it again.",
+            hint="Ask postgres_call_status with this call_id whether it was written, before "
+            "sending it again; or send it again with the idempotency_key that it had.",
             outcome="unknown",
         ) from error
     if tag != "COMMIT":

@@ -1,6 +1,7 @@
 """The server's settings: environment variables MCP_…, or `.env`. All of them are optional."""
 
 from ipaddress import ip_address
+from typing import Literal
 
 from pydantic import Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -30,6 +31,12 @@ class Settings(BaseSettings):
     # Rows go out twice (text and structured copy), and clients refuse a message over 1 MiB.
     max_bytes: int = Field(default=400_000, ge=1_000, description="JSON bytes of rows per result.")
     max_rows: int = Field(default=1_000, ge=1, description="Rows per result.")
+    # Images of so many rows cost a write a third of a second, and an undo a few seconds.
+    max_affected: int = Field(
+        default=10_000,
+        ge=1,
+        description="Rows that one call may write, with those of cascades.",
+    )
     statement_timeout_ms: int = Field(
         default=30_000, ge=10, description="Longest query or write, milliseconds."
     )
@@ -53,6 +60,9 @@ class Settings(BaseSettings):
     )
     session_id: str = Field(
         default="", description="Session of the platform that this server is bound to; empty: all."
+    )
+    audit_arguments: Literal["hash", "store"] = Field(
+        default="hash", description="Whether arguments of calls are recorded as text, or hashed."
     )
     list_aliases: bool = Field(
         default=False, description="List the unprefixed tool names too; they always work."

@@ -30,3 +30,4 @@ create schema declared;
 create schema declared_public;
 create schema declared_migration;
 create schema declared_app;
+create schema declared_audit;

@@ -7,6 +7,8 @@
 -- Why a second one, atlas_guard: it owns what decides about the others (schema app: the key that
 -- contexts are signed with, and the functions that policies ask). No login is a member of it, so
 -- whoever has the rights of atlas_owner can neither read the key nor replace the functions.
+-- Why a login for the audit alone: what an agent's SQL can call, it can call with whatever it likes. Records
+-- of calls are written on a connection that no agent's SQL ever runs on.
 -- Why a group for functions, atlas_functions: EXECUTE on those that act is taken from PUBLIC and given
 -- to it (80_acting_functions.sql). A login of the site that needs them is made a member.
 
@@ -25,7 +27,8 @@ insert into declared.role (name, login, connection_limit) values
 ('migrator', true, 8),
 ('mcp_read', true, 20),
 ('mcp_write', true, 10),
-('mcp_heal', true, 4);
+('mcp_heal', true, 4),
+('mcp_audit', true, 5);
 
 -- migrator: works as the owner after SET ROLE, and only then.
 -- mcp_heal: ALTER TABLE, CREATE INDEX and DROP INDEX need ownership, which is had by inheritance
@@ -99,4 +102,12 @@ insert into declared.role_setting (role, name, value) values
 ('mcp_heal', 'lock_timeout', '5s'),
 ('mcp_heal', 'idle_in_transaction_session_timeout', '1min'),
 ('mcp_heal', 'idle_session_timeout', '10min'),
-('mcp_heal', 'temp_file_limit', '4GB');
+('mcp_heal', 'temp_file_limit', '4GB'),
+-- A record is flushed within a second, and by the commit of the write that it announces at the latest:
+-- the log is one sequence. So a write that survives a crash has its record, and a read waits for no disk.
+('mcp_audit', 'synchronous_commit', 'off'),
+('mcp_audit', 'statement_timeout', '30s'),
+('mcp_audit', 'lock_timeout', '5s'),
+('mcp_audit', 'idle_in_transaction_session_timeout', '1min'),
+('mcp_audit', 'idle_session_timeout', '10min'),
+('mcp_audit', 'temp_file_limit', '1GB');

@@ -10,6 +10,8 @@ create table declared.owned_schema (
 insert into declared.owned_schema (name, owner) values
 -- What decides which rows an agent sees.
 ('app', 'atlas_guard'),
+-- What agents did.
+('audit', 'atlas_guard'),
 -- What migrations leave behind: their runs, and the rows that PostgreSQL refused.
 ('migration', 'atlas_owner'),
 -- What the pgloader engine loads into, before it is cast: empty between two migrations.

@@ -305,4 +305,85 @@ comment on table agent is 'What an agent sees; an agent that is not here is as t
 comment on column agent.sessions is
 'every: all sessions, unless it is bound to one; bound: the one that it is bound to, or none';
 
+-- What agents did. Its owner, atlas_guard, is nobody's login, and the functions of 87_audit.sql only add.
+set local search_path = 'declared_audit';
+
+-- NULLs are left out of what is hashed, so a column may be added later.
+create table call (
+    position bigint not null,
+    at timestamptz not null,
+    event text not null,
+    call_id uuid,
+    agent text,
+    session text,
+    tool text,
+    fingerprint text,
+    statement text,
+    arguments_sha256 text,
+    arguments text,
+    idempotency_key text,
+    reverts uuid,
+    outcome text,
+    sqlstate text,
+    affected bigint,
+    returned bigint,
+    duration_us bigint,
+    images_sha256 text,
+    archived_position bigint,
+    archived_hash bytea,
+    previous bytea not null,
+    hash bytea not null,
+    constraint call_pkey primary key (position),
+    constraint call_call_id_event_key unique (call_id, event),
+    constraint call_event_check check (event in ('begin', 'end', 'checkpoint'))
+);
+comment on table call is 'Beginning and end of every call of a tool, each chained to the one before by its hash';
+comment on column call.position is '1, 2, 3, … without gaps';
+comment on column call.fingerprint is 'Of the statement without its constants, as pg_query computes it';
+comment on column call.statement is 'The statement with ? for each constant, at most 4000 characters of it';
+comment on column call.arguments is 'All arguments as JSON, where MCP_AUDIT_ARGUMENTS is store; else there is their hash';
+comment on column call.outcome is
+'done, replayed, dry_run, refused, failed, cancelled; unknown where the connection was lost at COMMIT';
+comment on column call.affected is 'Rows that were inserted, updated or deleted, those of cascades included';
+comment on column call.images_sha256 is 'Of the row images of the call, as they were committed';
+comment on column call.archived_position is
+'Of a checkpoint: up to here the records were archived, and the last of them had archived_hash';
+comment on column call.hash is 'SHA-256 of the previous hash and of this row as JSON, without NULLs and these two';
+
+create table written (
+    call_id uuid not null,
+    transaction text not null,
+    at timestamptz not null,
+    agent text not null,
+    session text not null,
+    row_limit bigint not null,
+    idempotency_key text,
+    request_sha256 text,
+    affected bigint,
+    images_sha256 text,
+    result jsonb,
+    constraint written_pkey primary key (call_id),
+    constraint written_transaction_key unique (transaction),
+    constraint written_agent_idempotency_key_key unique (agent, idempotency_key)
+);
+comment on table written is
+'A row for each transaction of an agent that may write, written in it: there, if and only if it was committed';
+comment on column written.transaction is 'The backend, and when it began';
+comment on column written.affected is 'NULL until the end of the call, before which nothing can be committed';
+comment on column written.result is 'What a further call with the same idempotency_key is answered';
+
+create table row_image (
+    call_id uuid not null,
+    position bigint not null,
+    table_name text not null,
+    operation text not null,
+    before jsonb,
+    after jsonb,
+    flaw text,
+    constraint row_image_pkey primary key (call_id, position)
+);
+comment on table row_image is 'Each row that an agent wrote, before and after, written in the same transaction';
+comment on column row_image.position is 'The order in which the rows were written, from 1';
+comment on column row_image.flaw is 'Why the row cannot be put back from it; NULL where it can';
+
 set local search_path = 'pg_catalog';

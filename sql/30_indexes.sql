@@ -58,4 +58,9 @@ set local search_path = 'declared_migration';
 
 create index ix_quarantine_run_id_table_name on quarantine (run_id, table_name);
 
+set local search_path = 'declared_audit';
+
+-- What happened since a time, by whom.
+create index ix_call_at on call (at);
+
 set local search_path = 'pg_catalog';

@@ -23,6 +23,7 @@ insert into declared.privilege (kind, schema, name, role, rights) values
 ('database', null, null, 'mcp_read', '{CONNECT}'),
 ('database', null, null, 'mcp_write', '{CONNECT}'),
 ('database', null, null, 'mcp_heal', '{CONNECT}'),
+('database', null, null, 'mcp_audit', '{CONNECT}'),
 -- A migration may sort and stage in temporary tables, once it has become the owner.
 ('database', null, null, 'atlas_owner', '{TEMPORARY}'),
 
@@ -43,6 +44,27 @@ insert into declared.privilege (kind, schema, name, role, rights) values
 ('function', 'app', null, 'mcp_read', '{EXECUTE}'),
 ('function', 'app', null, 'mcp_write', '{EXECUTE}'),
 ('function', 'app', null, 'mcp_heal', '{EXECUTE}'),
+
+-- Records of calls are made by a login of their own, which no agent's SQL runs as. It reads them too, so
+-- that the server can look a call up, undo it, and verify the chain.
+('schema', 'audit', null, 'mcp_audit', '{USAGE}'),
+('table', 'audit', 'call', 'mcp_audit', '{SELECT}'),
+('table', 'audit', 'written', 'mcp_audit', '{SELECT}'),
+('table', 'audit', 'row_image', 'mcp_audit', '{SELECT}'),
+('function', 'audit', 'audit.append(jsonb)', 'mcp_audit', '{EXECUTE}'),
+('function', 'audit', 'audit.status(uuid)', 'mcp_audit', '{EXECUTE}'),
+-- These take nothing but what the MCP server sealed for the very transaction.
+('schema', 'audit', null, 'mcp_write', '{USAGE}'),
+('schema', 'audit', null, 'mcp_heal', '{USAGE}'),
+('function', 'audit', 'audit.begin_write(text)', 'mcp_write', '{EXECUTE}'),
+('function', 'audit', 'audit.begin_write(text)', 'mcp_heal', '{EXECUTE}'),
+('function', 'audit', 'audit.end_write(jsonb)', 'mcp_write', '{EXECUTE}'),
+('function', 'audit', 'audit.end_write(jsonb)', 'mcp_heal', '{EXECUTE}'),
+-- Whoever creates a table puts the trigger on it (event trigger audit_follows).
+('schema', 'audit', null, 'atlas_owner', '{USAGE}'),
+('function', 'audit', 'audit.image()', 'atlas_owner', '{EXECUTE}'),
+('schema', 'app', null, 'atlas_owner', '{USAGE}'),
+('function', 'app', 'app.no_truncate()', 'atlas_owner', '{EXECUTE}'),
 
 -- Agents may look at what a migration could not load; nobody but the migration writes there.
 ('schema', 'migration', null, 'mcp_read', '{USAGE}'),

@@ -10,7 +10,8 @@
 -- Event triggers belong to a superuser: mcp_heal can neither disable nor drop them. A managed
 -- PostgreSQL's administrator cannot make them; there the gate of the MCP server stands alone.
 --
--- TRUNCATE is no schema change and knows no policies: a trigger on each table refuses it to mcp_heal.
+-- TRUNCATE is no schema change, knows no policies and leaves no images of rows: a trigger on each table
+-- refuses it to agents.
 
 set local search_path = 'declared_app', 'pg_catalog';
 
@@ -28,7 +29,16 @@ begin atomic
         inner join pg_namespace on pg_namespace.oid = pg_class.relnamespace
         where
             pg_class.relkind in ('r', 'p', 'v', 'm', 'f', 'S')
-            and pg_namespace.nspname in ('public', 'app', 'migration', 'migration_staging')
+            and pg_namespace.nspname in ('public', 'app', 'audit', 'migration', 'migration_staging')
+    ),
+
+    -- The triggers that every table of public has (87_audit.sql). They come with a table, and go with it.
+    common as (
+        select pg_trigger.*
+        from pg_trigger
+        where
+            (pg_trigger.tgname = 'row_image' and pg_trigger.tgfoid = to_regproc('audit.image'))
+            or (pg_trigger.tgname = 'no_truncate' and pg_trigger.tgfoid = to_regproc('app.no_truncate'))
     )
 
     select
@@ -68,7 +78,21 @@ begin atomic
     union all
     select concat_ws(' ', 'exact trigger', oid, tgrelid, tgname, tgfoid, tgtype, tgenabled)
     from pg_trigger
-    where not tgisinternal
+    where not tgisinternal and oid not in (select common.oid from common)
+    union all
+    select concat_ws(' ', 'kept trigger', common.oid, tgrelid, tgname, tgtype, tgenabled)
+    from common
+    inner join guarded on guarded.oid = common.tgrelid
+    where guarded.is_kept
+    union all
+    select concat_ws(' ', 'exact table whose rows are written without a record:', guarded.oid)
+    from guarded
+    where
+        guarded.relkind in ('r', 'p') and guarded.relnamespace = 'public'::regnamespace
+        and not exists (
+            select from common
+            where common.tgrelid = guarded.oid and common.tgname = 'row_image' and common.tgenabled = 'O'
+        )
     union all
     select concat_ws(' ', 'exact rule', pg_rewrite.oid, ev_class, ev_enabled)
     from pg_rewrite
@@ -92,11 +116,17 @@ begin
     if tg_tag not in (
         'ALTER TABLE', 'CREATE INDEX', 'DROP INDEX', 'CREATE TABLE', 'CREATE VIEW', 'DROP TABLE', 'DROP VIEW',
         -- On what it made itself; a right to anything else is a fact that would change.
-        'GRANT'
+        'GRANT',
+        -- Those of audit_follows; any other is a fact that would come.
+        'CREATE TRIGGER'
     ) then
         raise insufficient_privilege using
             message = format('%s is not for mcp_heal', tg_tag),
             hint = 'It adds columns, constraints, indexes, tables and views.';
+    end if;
+    -- Within another change: what that one began from is what it is compared with.
+    if tg_tag = 'CREATE TRIGGER' and nullif(current_setting('app.healing', true), '') is not null then
+        return;
     end if;
     perform set_config('app.healing', array(select fact from app.protections() as fact)::text, true);
 end
@@ -126,7 +156,7 @@ begin
         select fact into change from unnest(after) as fact
         where fact like 'exact %' and fact <> all (before) limit 1;
     end if;
-    if change is null and tg_tag <> 'GRANT' then
+    if change is null and tg_tag not in ('GRANT', 'CREATE TRIGGER') then
         select format('%s %s', object_type, object_identity) into change
         from pg_event_trigger_ddl_commands()
         where
@@ -155,8 +185,9 @@ language plpgsql
 set search_path to 'pg_catalog', 'pg_temp'
 as $$
 begin
-    if session_user = 'mcp_heal' then
-        raise insufficient_privilege using message = format('TRUNCATE %I is not for mcp_heal', tg_table_name);
+    if session_user in ('mcp_write', 'mcp_heal') then
+        raise insufficient_privilege using
+            message = format('TRUNCATE %I is not for %s', tg_table_name, session_user);
     end if;
     return null;
 end

@@ -4,5 +4,6 @@ drop schema declared cascade;
 drop schema declared_public cascade;
 drop schema declared_migration cascade;
 drop schema declared_app cascade;
+drop schema declared_audit cascade;
 
 commit;

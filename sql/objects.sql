@@ -11,6 +11,7 @@
 \ir 70_privileges.sql
 \ir 80_acting_functions.sql
 \ir 85_healing.sql
+\ir 87_audit.sql
 \ir differences/structure.sql
 \ir differences/words.sql
 \ir differences/privileges.sql

@@ -42,7 +42,7 @@ def fresh_database(cluster: Server) -> Iterator[Server]:
             )
         )
         # A copy does not inherit the privileges on the database itself.
-        for role in ("atlas", "migrator", "mcp_read", "mcp_write", "mcp_heal"):
+        for role in ("atlas", "migrator", "mcp_read", "mcp_write", "mcp_heal", "mcp_audit"):
             connection.execute(
                 sql.SQL("grant connect on database {} to {}").format(
                     sql.Identifier(name), sql.Identifier(role)

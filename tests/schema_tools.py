@@ -3,6 +3,7 @@
 import os
 import re
 import subprocess
+import uuid
 
 import psycopg
 from psycopg import sql
@@ -32,7 +33,7 @@ SESSION_TABLES = (
     "knowledge_promotions",
 )
 TABLES = (*SESSION_TABLES, "files")
-LOGINS = ("atlas", "migrator", "mcp_read", "mcp_write", "mcp_heal")
+LOGINS = ("atlas", "migrator", "mcp_read", "mcp_write", "mcp_heal", "mcp_audit")
 
 # Catalogue → what identifies a row in it. Temporary schemas come with any session that needs one.
 _CATALOGUES = {
@@ -80,6 +81,33 @@ def bind(
     sealed = sealed_context(key, agent, session, str(row[0]))
     assert connection.execute("select app.set_context(%s)", [sealed]).fetchone() == (True,)
     return sealed
+
+
+def begin_call(
+    server: Server,
+    connection: psycopg.Connection[tuple[object, ...]],
+    session: str = "",
+    agent: str = "shared",
+    **said: str | int,
+) -> str:
+    """Open the connection's transaction as a call that may write; the call's id."""
+    key = server.context_key()
+    assert key is not None
+    call = str(uuid.uuid4())
+    row = connection.execute(sql_text("transaction_mark").encode()).fetchone()
+    assert row is not None
+    said = {"call": call, "affected_rows": 100, **said}
+    sealed = sealed_context(key, agent, session, str(row[0]), **said)
+    begun = connection.execute("select audit.begin_write(%s)", [sealed]).fetchone()
+    assert begun == ({"replayed": False},)
+    return call
+
+
+def end_call(connection: psycopg.Connection[tuple[object, ...]]) -> int:
+    """Close it; how many rows were written."""
+    row = connection.execute("select affected from audit.end_write('{}')").fetchone()
+    assert row is not None
+    return int(str(row[0]))
 
 
 def execute(server: Server, *statements: str, role: str = "postgres") -> None:

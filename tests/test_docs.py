@@ -10,6 +10,7 @@ from pydantic_settings import BaseSettings
 
 import benchmarks.migration.__main__
 import database.__main__
+import mcp_server.audit.command
 import migration.__main__
 import scripts.check_database_size
 import scripts.demo
@@ -28,6 +29,7 @@ PAGES = [CHECKOUT / "README.md", *sorted((CHECKOUT / "docs").rglob("*.md"))]
 APPLICATIONS = {
     "benchmark": benchmarks.migration.__main__.app,
     "database": database.__main__.app,
+    "audit": mcp_server.audit.command.app,
     "migration": migration.__main__.app,
     "check_database_size": scripts.check_database_size.app,
     "demo": scripts.demo.app,

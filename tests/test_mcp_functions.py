@@ -21,7 +21,15 @@ CALLABLE = """
     ('record', 'void', 'cstring') or typname like 'any%')
 """
 # Executable, since defaults of columns and sessions' resetting need them, and refused all the same.
-GATE_ALONE = {"nextval", "setval", "pg_advisory_unlock_all", "set_context", "context"}
+GATE_ALONE = {
+    "nextval",
+    "setval",
+    "pg_advisory_unlock_all",
+    "set_context",
+    "context",
+    "begin_write",
+    "end_write",
+}
 
 
 @pytest.mark.parametrize("login", [Capability.READ, Capability.WRITE])

@@ -86,7 +86,7 @@ async def test_a_connection_lost_at_commit_is_reported_as_unknown(
 
 
 async def test_a_connection_lost_before_commit_changed_nothing(database: Server) -> None:
-    async with cutting(database, b"insert into", deliver=True) as cut, agent(cut) as a:
+    async with cutting(database, b"logs (timestamp", deliver=True) as cut, agent(cut) as a:
         answer = await a.execute(ADD_LOG)
     assert (answer["sqlstate"], answer["outcome"]) == ("08006", "nothing_changed")
     assert query(database, "select count(*) from logs") == [(0,)]

@@ -200,6 +200,39 @@ DAMAGES = {
     "a language for everybody": "grant usage on language plpgsql to public",
     "a trigger": "drop trigger no_truncate on tasks",
     "a trigger switched off": "alter table tasks disable trigger no_truncate",
+    "an image's trigger": "drop trigger row_image on tasks",
+    "an image's trigger switched off": "alter table logs disable trigger row_image",
+    "an image's trigger for nobody": (
+        "drop trigger row_image on tasks; create trigger row_image after insert or update or delete"
+        " on tasks for each row when (false) execute function audit.image()"
+    ),
+    "an image's trigger for some writes": (
+        "drop trigger row_image on tasks; create trigger row_image after insert or update of goal"
+        " on tasks for each row when (session_user in ('mcp_write', 'mcp_heal'))"
+        " execute function audit.image()"
+    ),
+    "a record that can be changed": "drop trigger no_change on audit.call",
+    "a record that can be truncated": "alter table audit.written disable trigger no_truncate",
+    "a call that has no end": "drop trigger no_open_end on audit.written",
+    "records for agents": "grant select on audit.call to mcp_read",
+    "records for the platform": "grant usage on schema audit to atlas",
+    "records by agents": "grant execute on function audit.append(jsonb) to mcp_write",
+    "records by everybody": "grant execute on function audit.append(jsonb) to public",
+    "records by the owner": "grant insert on audit.row_image to atlas_owner",
+    "records for nobody": "revoke execute on function audit.append(jsonb) from mcp_audit",
+    "calls for nobody": "revoke execute on function audit.begin_write(text) from mcp_write",
+    "the audit to the owner": "alter table audit.row_image owner to atlas_owner",
+    "the audit's function to the owner": "alter function audit.image() owner to atlas_owner",
+    "the audit's function with the caller's rights": (
+        "alter function audit.append(jsonb) security invoker"
+    ),
+    "the audit's function on the caller's path": "alter function audit.image() reset search_path",
+    "another image": (
+        "create or replace function audit.image() returns trigger language plpgsql"
+        " as 'begin return null; end'"
+    ),
+    "the audit": "drop schema audit cascade",
+    "new tables without images": "alter event trigger audit_follows disable",
     "an event trigger": "drop event trigger healing_ends",
     "an event trigger switched off": "alter event trigger healing_begins disable",
     "the caller's path": "alter function app.context() reset search_path",
@@ -237,6 +270,8 @@ ROLE_DAMAGES = {
     "a healer without ownership": "revoke atlas_owner from mcp_heal",
     "a member of the guard": "grant atlas_guard to mcp_read with inherit false, set true",
     "the owner a member of the guard": "grant atlas_guard to atlas_owner",
+    "a recorder of the guard": "grant atlas_guard to mcp_audit",
+    "a recorder who waits for the disk": "alter role mcp_audit reset synchronous_commit",
     "functions for agents": "grant atlas_functions to mcp_write",
     "an admin option": "grant atlas_owner to migrator with admin option",
 }
@@ -305,6 +340,28 @@ def test_a_table_that_turns_up_is_owned_and_granted_like_the_rest(loaded: Server
     assert tools.check(loaded) == ""
     assert tools.query(loaded, 'select count(*) from "dataset_Продажі"', "mcp_read") == [(0,)]
     tools.execute(loaded, 'insert into "dataset_Продажі" default values', role="atlas")
+
+
+def test_a_table_that_turns_up_leaves_images_from_then_on(loaded: Server) -> None:
+    tools.execute(
+        loaded,
+        "alter event trigger audit_follows disable",
+        "set role atlas_owner",
+        "create table unseen (id integer)",
+        "create table parts (id integer) partition by list (id)",
+        "create table part partition of parts default",
+        "reset role",
+        "alter event trigger audit_follows enable",
+    )
+    with pytest.raises(TargetError, match=r"without an image: .*parts.*unseen"):
+        tools.check(loaded)
+    assert tools.load(loaded) == ""
+    assert tools.check(loaded) == ""
+    assert tools.query(
+        loaded,
+        "select tgrelid::regclass::text from pg_trigger where tgname = 'row_image'"
+        " and tgrelid::regclass::text in ('unseen', 'parts', 'part') order by 1",
+    ) == [("part",), ("parts",), ("unseen",)]
 
 
 def test_a_column_that_nobody_can_invent_stops_the_run_and_nothing_is_changed(

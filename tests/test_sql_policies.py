@@ -210,7 +210,8 @@ def test_a_bound_agent_deletes_no_row_of_another_session(two_sessions: Server, t
 
 
 def test_a_bound_agent_writes_into_its_own_session(two_sessions: Server) -> None:
-    with bound(two_sessions, "mcp_write", A) as connection:
+    with connect(two_sessions, "mcp_write") as connection:
+        tools.begin_call(two_sessions, connection, A)
         connection.execute(
             "insert into tasks values (%s, %s, 'g', 's', false, now(), null, '{}')",
             ["a1000000-0000-4000-8000-000000000001", A],

@@ -53,7 +53,9 @@ CAN = [
 @pytest.mark.parametrize(("role", "statement"), CAN)
 def test_what_a_login_is_for_works(everything: Server, role: str, statement: str) -> None:
     with connect(everything, role) as connection:
-        if role.startswith("mcp_"):
+        if role == "mcp_write":
+            tools.begin_call(everything, connection)
+        elif role.startswith("mcp_"):
             tools.bind(everything, connection)
         connection.execute(statement.encode())
         connection.rollback()
@@ -208,7 +210,10 @@ def test_a_table_made_by_the_migration_is_granted_like_the_rest_at_once(loaded: 
         connection.execute("create function later() returns integer language sql return 1")
     insert = """insert into "dataset_Продажі" (value) values ('x')"""
     tools.execute(loaded, insert, role="atlas")
-    tools.execute(loaded, insert, role="mcp_write")
+    with connect(loaded, "mcp_write") as connection:
+        tools.begin_call(loaded, connection)
+        connection.execute(insert.encode())
+        assert tools.end_call(connection) == 1
     assert tools.query(loaded, 'select row_id from "dataset_Продажі"', "mcp_read") == [(1,), (2,)]
     with pytest.raises(psycopg.errors.InsufficientPrivilege):
         tools.query(loaded, "select later()", "mcp_read")

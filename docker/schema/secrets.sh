@@ -10,7 +10,8 @@ set -eu
 all=/secrets/all
 given=/given
 names='postgres_password atlas_password migrator_password
-    mcp_read_password mcp_write_password mcp_heal_password mcp_token mcp_context_key'
+    mcp_read_password mcp_write_password mcp_heal_password
+    mcp_audit_password mcp_token mcp_context_key'
 
 fail() { printf 'secrets: %s\n' "$1" >&2; exit "${2:-2}"; }
 
@@ -56,8 +57,8 @@ case ${1:-init} in
         python -m database secrets --directory "$all"
         hand_out postgres postgres_password
         hand_out migrate migrator_password
-        hand_out mcp mcp_read_password mcp_write_password mcp_heal_password mcp_token \
-            mcp_context_key
+        hand_out mcp mcp_read_password mcp_write_password mcp_heal_password \
+            mcp_audit_password mcp_token mcp_context_key
         ;;
     show)
         known "${2:-}" || fail "show which one? $names"

@@ -1,12 +1,14 @@
-"""The six tools, in the order in which agents see them."""
+"""The eight tools, in the order in which agents see them."""
 
 from mcp_server.tools import (
+    call_status,
     describe_table,
     execute,
     health_check,
     list_tables,
     query,
     schema_alter,
+    undo,
 )
 from mcp_server.tools.tool import Access, Answer, Tool
 
@@ -16,6 +18,8 @@ TOOLS: tuple[Tool, ...] = (
     query.TOOL,
     execute.TOOL,
     schema_alter.TOOL,
+    undo.TOOL,
+    call_status.TOOL,
     list_tables.TOOL,
     describe_table.TOOL,
     health_check.TOOL,

@@ -8,6 +8,7 @@ from typing_extensions import TypedDict
 
 from mcp_server.tools.query import Column
 from mcp_server.tools.tool import Access, Answer, Arguments, Tool, elapsed_ms
+from mcp_server.tools.written import Lock, ask, idempotency_key, told
 
 
 class ExecuteArguments(Arguments):
@@ -20,12 +21,20 @@ class ExecuteArguments(Arguments):
     confirm: bool = Field(
         default=False, description="Allow an UPDATE or DELETE that reaches every row."
     )
+    idempotency_key: str | None = idempotency_key()
+    dry_run: bool = Field(
+        default=False, description="Run it, report rows, locks and plan, and roll it back."
+    )
 
 
 class ExecuteResult(TypedDict):
-    """What postgres_execute answers; the last four only with RETURNING."""
+    """What postgres_execute answers; the last four of the first part only with RETURNING.
+
+    `written`, `locks` and `plan` only of a dry run; `replayed` where the key was used before.
+    """
 
     success: bool
+    call_id: str
     affected: int
     operation: str
     command_tag: str
@@ -34,6 +43,11 @@ class ExecuteResult(TypedDict):
     count: NotRequired[int]
     columns: NotRequired[list[Column]]
     truncated: NotRequired[bool]
+    replayed: NotRequired[bool]
+    dry_run: NotRequired[bool]
+    written: NotRequired[int]
+    locks: NotRequired[list[Lock]]
+    plan: NotRequired[list[str]]
 
 
 async def run(access: Access, arguments: ExecuteArguments) -> Answer:
@@ -44,9 +58,11 @@ async def run(access: Access, arguments: ExecuteArguments) -> Answer:
     """
     start = perf_counter()
     statement = access.gate.execute(arguments.query, arguments.confirm)
-    written = await access.sessions.write(access.caller, statement, arguments.params or ())
+    call = ask(access.call, arguments.idempotency_key, dry_run=arguments.dry_run)
+    written = await access.sessions.write(call, statement, arguments.params or ())
     fields: dict[str, Any] = {
         "success": True,
+        **told(call, written),
         "affected": written.affected,
         "operation": statement.operation,
         "command_tag": written.command_tag,
@@ -69,7 +85,8 @@ TOOL = Tool(
         "Run one INSERT, UPDATE, DELETE or MERGE in a transaction of its own and commit it. "
         "`affected` is the number of rows; RETURNING gives them. UPDATE and DELETE need a WHERE "
         "that names rows, or confirm=true. On failure nothing was changed, except where outcome "
-        "is 'unknown'."
+        "is 'unknown': then ask postgres_call_status, or send the same again with the same "
+        "idempotency_key. postgres_undo takes the call_id of the answer."
     ),
     arguments=ExecuteArguments,
     result=ExecuteResult,

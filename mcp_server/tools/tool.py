@@ -10,6 +10,7 @@ from mcp_types import Tool as ListedTool
 from mcp_types import ToolAnnotations
 from pydantic import BaseModel, ConfigDict, TypeAdapter
 
+from mcp_server.audit import Call, Recorder
 from mcp_server.caller import Caller
 from mcp_server.gate import Gate
 from mcp_server.pools import Pools
@@ -33,6 +34,15 @@ class Access:
     gate: Gate
     pools: Pools
     sessions: Sessions
+    recorder: Recorder
+    #: The call that is being answered.
+    current: Call | None = None
+
+    @property
+    def call(self) -> Call:
+        """The call that is being answered."""
+        assert self.current is not None, "tools run within a call"
+        return self.current
 
     def limit(self, asked: int | None) -> int:
         """The number of rows to return: what was asked for, at most what the budget allows."""

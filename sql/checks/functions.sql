@@ -9,7 +9,7 @@ declare
     found text;
 begin
     select string_agg(format('%s may call %s', login.name, pg_proc.oid::regprocedure), '; ') into found
-    from (values ('mcp_read'), ('mcp_write'), ('mcp_heal')) as login (name)
+    from (values ('mcp_read'), ('mcp_write'), ('mcp_heal'), ('mcp_audit')) as login (name)
     cross join pg_proc
     where
         pg_proc.provolatile = 'v'
@@ -23,7 +23,13 @@ begin
         and pg_has_role(current_user, pg_proc.proowner, 'USAGE')
         -- mcp_heal inherits from the owner of what lies in public.
         and pg_proc.pronamespace::regnamespace::text not in ('public', 'migration', 'migration_staging')
-        and pg_proc.oid <> 'app.set_context(text)'::regprocedure
+        and not (
+            login.name <> 'mcp_audit' and pg_proc.oid = 'app.set_context(text)'::regprocedure
+            or login.name in ('mcp_write', 'mcp_heal')
+            and pg_proc.oid in ('audit.begin_write(text)'::regprocedure, 'audit.end_write(jsonb)'::regprocedure)
+            or login.name = 'mcp_audit'
+            and pg_proc.oid in ('audit.append(jsonb)'::regprocedure, 'audit.status(uuid)'::regprocedure)
+        )
         and not (
             pg_proc.pronamespace = 'pg_catalog'::regnamespace
             and (
@@ -47,7 +53,7 @@ begin
     -- Neither the names nor the language of what they promise not to do is enough: asked once more
     -- for what nobody may miss, in whatever form it comes.
     select string_agg(format('%s may call %s', login.name, pg_proc.oid::regprocedure), '; ') into found
-    from (values ('mcp_read'), ('mcp_write'), ('mcp_heal')) as login (name)
+    from (values ('mcp_read'), ('mcp_write'), ('mcp_heal'), ('mcp_audit')) as login (name)
     cross join pg_proc
     where
         pg_proc.proname ~ (
@@ -64,7 +70,7 @@ begin
     end if;
 
     select string_agg(login.name, ', ') into found
-    from (values ('mcp_read'), ('mcp_write'), ('mcp_heal')) as login (name)
+    from (values ('mcp_read'), ('mcp_write'), ('mcp_heal'), ('mcp_audit')) as login (name)
     cross join pg_language
     where
         pg_language.laninline <> 0

@@ -13,7 +13,7 @@ begin
         select pg_class.oid, pg_class.relnamespace::regnamespace::text as schema, pg_class.relname as name
         from pg_class
         where
-            pg_class.relnamespace::regnamespace::text in ('public', 'app', 'migration')
+            pg_class.relnamespace::regnamespace::text in ('public', 'app', 'audit', 'migration')
             and pg_class.relkind in ('r', 'p', 'v', 'm', 'f')
             and not exists (
                 select from pg_depend
@@ -36,10 +36,11 @@ begin
                     and ours.name in ('run', 'quarantine', 'quarantine_piece')
                     and login.name = 'mcp_read'
                     then "right".name = 'SELECT'
+                when ours.schema = 'audit' and login.name = 'mcp_audit' then "right".name = 'SELECT'
                 else false
             end as allowed
         from ours
-        cross join (values ('atlas'), ('migrator'), ('mcp_read'), ('mcp_write')) as login (name)
+        cross join (values ('atlas'), ('migrator'), ('mcp_read'), ('mcp_write'), ('mcp_audit')) as login (name)
         cross join unnest(
             array['SELECT', 'INSERT', 'UPDATE', 'DELETE', 'TRUNCATE', 'REFERENCES', 'TRIGGER']
             -- PostgreSQL 16 does not know this one.
@@ -70,15 +71,16 @@ begin
 
     select string_agg(format('%s has %s on schema %s', login.name, "right".name, schema.name), '; ')
     into found
-    from (values ('atlas'), ('migrator'), ('mcp_read'), ('mcp_write'), ('mcp_heal')) as login (name)
-    cross join (values ('public'), ('app'), ('migration')) as schema (name)
+    from (values ('atlas'), ('migrator'), ('mcp_read'), ('mcp_write'), ('mcp_heal'), ('mcp_audit')) as login (name)
+    cross join (values ('public'), ('app'), ('audit'), ('migration')) as schema (name)
     cross join (values ('USAGE'), ('CREATE')) as "right" (name)
     where
         has_schema_privilege(login.name, schema.name, "right".name)
         <> case
-            when login.name = 'mcp_heal' then schema.name <> 'app' or "right".name = 'USAGE'
+            when login.name = 'mcp_heal' then schema.name not in ('app', 'audit') or "right".name = 'USAGE'
             when "right".name = 'CREATE' then false
-            when login.name = 'mcp_read' then true
+            when login.name = 'mcp_audit' then schema.name = 'audit'
+            when login.name = 'mcp_read' then schema.name <> 'audit'
             when login.name = 'mcp_write' then schema.name <> 'migration'
             when login.name = 'atlas' then schema.name = 'public'
             else false
@@ -88,7 +90,7 @@ begin
     end if;
 
     select string_agg(format('%s: %s', login.name, "right".name), '; ') into found
-    from (values ('atlas'), ('migrator'), ('mcp_read'), ('mcp_write'), ('mcp_heal')) as login (name)
+    from (values ('atlas'), ('migrator'), ('mcp_read'), ('mcp_write'), ('mcp_heal'), ('mcp_audit')) as login (name)
     cross join (values ('CONNECT'), ('CREATE'), ('TEMPORARY')) as "right" (name)
     where
         has_database_privilege(login.name, current_database(), "right".name)
@@ -116,21 +118,21 @@ begin
             format('schema %s', pg_namespace.nspname),
             coalesce(pg_namespace.nspacl, acldefault('n', pg_namespace.nspowner))
         from pg_namespace
-        where pg_namespace.nspname in ('public', 'app', 'migration')
+        where pg_namespace.nspname in ('public', 'app', 'audit', 'migration')
         union all
         select
             pg_class.oid,
             pg_class.oid::regclass::text,
             pg_class.relacl
         from pg_class
-        where pg_class.relnamespace::regnamespace::text in ('public', 'app', 'migration')
+        where pg_class.relnamespace::regnamespace::text in ('public', 'app', 'audit', 'migration')
         union all
         select
             pg_proc.oid,
             pg_proc.oid::regprocedure::text,
             coalesce(pg_proc.proacl, acldefault('f', pg_proc.proowner))
         from pg_proc
-        where pg_proc.pronamespace::regnamespace::text in ('public', 'app', 'migration')
+        where pg_proc.pronamespace::regnamespace::text in ('public', 'app', 'audit', 'migration')
         union all
         select
             null,

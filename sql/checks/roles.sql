@@ -9,7 +9,7 @@ begin
         values
         ('atlas_owner', false), ('atlas_guard', false), ('atlas_functions', false),
         ('atlas', true), ('migrator', true),
-        ('mcp_read', true), ('mcp_write', true), ('mcp_heal', true)
+        ('mcp_read', true), ('mcp_write', true), ('mcp_heal', true), ('mcp_audit', true)
     ) as expected (name, login)
     left join pg_roles on pg_roles.rolname = expected.name
     where
@@ -28,7 +28,7 @@ begin
     inner join pg_roles as role on role.oid = m.roleid
     inner join pg_roles as member on member.oid = m.member
     where
-        member.rolname in ('atlas_owner', 'atlas_guard', 'atlas_functions', 'atlas', 'migrator', 'mcp_read', 'mcp_write', 'mcp_heal')
+        member.rolname in ('atlas_owner', 'atlas_guard', 'atlas_functions', 'atlas', 'migrator', 'mcp_read', 'mcp_write', 'mcp_heal', 'mcp_audit')
         and not (
             role.rolname = 'atlas_owner' and not m.admin_option
             and (member.rolname, m.inherit_option, m.set_option)
@@ -55,6 +55,7 @@ begin
         values
         ('atlas', 'timezone=UTC'), ('migrator', 'timezone=UTC'),
         ('mcp_read', 'timezone=UTC'), ('mcp_write', 'timezone=UTC'), ('mcp_heal', 'timezone=UTC'),
+        ('mcp_audit', 'timezone=UTC'), ('mcp_audit', 'search_path=public, pg_temp'),
         ('atlas', 'search_path=public, pg_temp'), ('migrator', 'search_path=public, pg_temp'),
         ('mcp_read', 'search_path=public, pg_temp'), ('mcp_write', 'search_path=public, pg_temp'),
         ('mcp_heal', 'search_path=public, pg_temp'),
@@ -79,7 +80,7 @@ begin
     inner join pg_roles on pg_roles.oid = pg_db_role_setting.setrole
     cross join unnest(pg_db_role_setting.setconfig) as entry
     where
-        pg_roles.rolname in ('mcp_read', 'mcp_write', 'mcp_heal')
+        pg_roles.rolname in ('mcp_read', 'mcp_write', 'mcp_heal', 'mcp_audit')
         and (
             pg_db_role_setting.setdatabase <> 0
             or lower(split_part(entry, '=', 1)) not in (
@@ -87,6 +88,7 @@ begin
                 'lock_timeout', 'idle_in_transaction_session_timeout', 'idle_session_timeout',
                 'temp_file_limit'
             )
+            and lower(entry) <> 'synchronous_commit=off'
         );
     if found is not null then
         raise exception 'roles: settings that an agent could have made: %', found
@@ -97,8 +99,9 @@ begin
     from (
         values
         ('mcp_read', 'statement_timeout'), ('mcp_write', 'statement_timeout'),
-        ('mcp_heal', 'statement_timeout'),
+        ('mcp_heal', 'statement_timeout'), ('mcp_audit', 'statement_timeout'),
         ('mcp_read', 'lock_timeout'), ('mcp_write', 'lock_timeout'), ('mcp_heal', 'lock_timeout'),
+        ('mcp_audit', 'lock_timeout'),
         ('mcp_read', 'idle_in_transaction_session_timeout'),
         ('mcp_write', 'idle_in_transaction_session_timeout'),
         ('mcp_heal', 'idle_in_transaction_session_timeout'),

@@ -82,7 +82,9 @@ select
 from declared.relation_pair as relation
 inner join pg_constraint as declaration on declaration.conrelid = relation.declared_oid
 left join pg_constraint as actual
-    on actual.conrelid = relation.actual_oid and actual.conname = declaration.conname;
+    on actual.conrelid = relation.actual_oid and actual.conname = declaration.conname
+-- A constraint trigger is a trigger.
+where declaration.contype <> 't';
 
 -- Indexes that no constraint brings with it.
 create view declared.index_pair as

@@ -25,6 +25,59 @@ trigger_pair as (
         on pg_trigger.tgrelid = declared_trigger.actual_oid and pg_trigger.tgname = declared_trigger.name
 ),
 
+-- The triggers of every table of public, where it is not declared with them.
+common_pair as (
+    select
+        format('%I.%I', pg_namespace.nspname, pg_class.relname) as qualified,
+        pattern.tgname as name,
+        replace(
+            replace(
+                pg_get_triggerdef(pattern.oid), ' ON declared.common ',
+                format(' ON %I.%I ', pg_namespace.nspname, pg_class.relname)
+            ),
+            'declared_', ''
+        ) as definition,
+        pg_get_triggerdef(actual.oid) as actual_definition,
+        actual.tgenabled as enabled
+    from pg_class
+    inner join pg_namespace on pg_namespace.oid = pg_class.relnamespace
+    inner join pg_trigger as pattern on pattern.tgrelid = 'declared.common'::regclass
+    left join pg_trigger as actual
+        on actual.tgrelid = pg_class.oid and actual.tgname = pattern.tgname
+    where
+        pg_namespace.nspname = 'public' and pg_class.relkind in ('r', 'p') and not pg_class.relispartition
+        and not exists (
+            select from declared_trigger
+            where declared_trigger.actual_oid = pg_class.oid and declared_trigger.name = pattern.tgname
+        )
+        -- What an extension brought is the extension's.
+        and not exists (
+            select
+            from pg_depend
+            where
+                pg_depend.classid = 'pg_class'::regclass and pg_depend.objid = pg_class.oid
+                and pg_depend.deptype = 'e'
+        )
+),
+
+every_pair as (
+    select
+        qualified,
+        name,
+        definition,
+        actual_definition,
+        enabled
+    from trigger_pair
+    union all
+    select
+        qualified,
+        name,
+        definition,
+        actual_definition,
+        enabled
+    from common_pair
+),
+
 event_pair as (
     select
         event_trigger.*,
@@ -45,21 +98,21 @@ event_pair as (
 select
     85 as step,
     format('drop trigger %I on %s', name, qualified) as statement
-from trigger_pair
+from every_pair
 where actual_definition <> definition
 
 union all
 select
     86,
     definition
-from trigger_pair
+from every_pair
 where actual_definition is distinct from definition
 
 union all
 select
     87,
     format('alter table %s enable trigger %I', qualified, name)
-from trigger_pair
+from every_pair
 where actual_definition = definition and enabled <> 'O'
 
 union all

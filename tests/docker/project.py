@@ -17,7 +17,13 @@ VARIABLES = sorted(set(re.findall(r"\$\{(\w+)", (ROOT / "compose.yaml").read_tex
 
 SECRET_NAMES = (
     *("postgres_password", "atlas_password", "migrator_password"),
-    *("mcp_read_password", "mcp_write_password", "mcp_heal_password", "mcp_token"),
+    *(
+        "mcp_read_password",
+        "mcp_write_password",
+        "mcp_heal_password",
+        "mcp_audit_password",
+        "mcp_token",
+    ),
     "mcp_context_key",
 )
 

@@ -78,3 +78,14 @@ create function evil(text) returns text language sql immutable as 'select $1';
 create function secdef_admin(text) returns text language sql security definer
 as 'select password from public.secrets';
 create function count(text) returns text language sql as 'select ''shadow''';
+
+-- Nor is what is recorded of it; tests/test_audit_attacks.py asks that of the real schema.
+create schema audit;
+grant usage on schema audit to mcp_write, mcp_heal, mcp_audit;
+create function audit.append(entries jsonb) returns text language sql return '1:00';
+create function audit.begin_write(sealed text) returns jsonb language sql
+return '{"replayed": false}'::jsonb;
+create function audit.end_write(result jsonb, out affected bigint, out images_sha256 text)
+language sql as 'select 0::bigint, ''''::text';
+grant execute on function audit.append(jsonb) to mcp_audit;
+grant execute on function audit.begin_write(text), audit.end_write(jsonb) to mcp_write, mcp_heal;
