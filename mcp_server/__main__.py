@@ -20,7 +20,7 @@ def main() -> None:
     options = _options()
     try:
         settings = Settings()
-        changes = {"host": options.host, "port": options.port}
+        changes = {"host": options.host, "port": options.port, "agent": options.agent}
         settings = settings.model_copy(
             update={name: value for name, value in changes.items() if value is not None}
         )
@@ -53,6 +53,7 @@ def _options() -> argparse.Namespace:
         "stdout; with --http, streamable HTTP at /mcp.",
         epilog="Settings come from the environment (MCP_…, POSTGRES_…, SECRETS_DIR) or .env.",
     )
+    parser.add_argument("--agent", help="whom the server speaks for (MCP_AGENT; shared)")
     parser.add_argument("--http", action="store_true", help="serve streamable HTTP")
     parser.add_argument("--host", help="address to listen on (MCP_HOST; 127.0.0.1)")
     parser.add_argument("--port", type=int, help="port to listen on (MCP_PORT; 8765)")

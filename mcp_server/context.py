@@ -8,32 +8,42 @@ an agent reads of it, or finds in a log, is worth nothing in any other transacti
 import hmac
 import json
 
+from mcp_server.caller import Caller
 from mcp_server.connection import AgentConnection
 from mcp_server.failure import Failure
 from mcp_server.sql import sql_text
 
 
-async def bind(connection: AgentConnection, agent: str, session: str) -> None:
-    """Bind the connection's transaction to an agent and a session ("" for none).
+async def bind(connection: AgentConnection, caller: Caller) -> None:
+    """Bind the connection's transaction to an agent.
 
     Raises:
         Failure: there is no key, or the database has another one.
     """
-    if connection.context_key is None:
-        raise _refused("There is no key to seal the agent's context with.")
-    mark = await connection.fetchval(sql_text("transaction_mark"))
-    sealed = sealed_context(connection.context_key, agent, session, mark)
+    sealed = await _sealed(connection, caller)
     if not await connection.fetchval(sql_text("set_context"), sealed):
         raise _refused("PostgreSQL does not accept the agent's context: it has another key.")
 
 
-def sealed_context(key: str, agent: str, session: str, transaction: str) -> str:
+async def _sealed(connection: AgentConnection, caller: Caller, **said: str | int) -> str:
+    if connection.context_key is None:
+        raise _refused("There is no key to seal the agent's context with.")
+    mark = await connection.fetchval(sql_text("transaction_mark"))
+    said |= {
+        "sessions": caller.sessions,
+        "temporary_kb": caller.budget.temporary_kb(connection.capability),
+    }
+    return sealed_context(connection.context_key, caller.agent, caller.session, mark, **said)
+
+
+def sealed_context(key: str, agent: str, session: str, transaction: str, **said: str | int) -> str:
     """What app.context() of sql/50_functions.sql verifies: a seal of 64 digits, then the context.
 
     Args:
         transaction: what sql/transaction_mark.sql answers in it.
+        said: what else the database is to know of the caller.
     """
-    context = json.dumps({"agent": agent, "session": session, "transaction": transaction})
+    context = json.dumps({"agent": agent, "session": session, "transaction": transaction, **said})
     return hmac.digest(key.encode(), context.encode(), "sha256").hex() + context
 
 

@@ -23,6 +23,7 @@ from mcp_server.hints import hint_for
 from mcp_server.pools import CONNECTION_LOST, Capability, Pools
 from mcp_server.rows import Rows, count_rest, read_rows
 from mcp_server.settings import Settings
+from mcp_server.slots import Slots
 from mcp_server.sql import quoted, sql_text
 
 # A call may receive this much before its connection is cut: enough for every chunk of rows that
@@ -53,6 +54,8 @@ class Sessions:
     def __init__(self, settings: Settings, pools: Pools) -> None:
         self._settings = settings
         self._pools = pools
+        sizes = {one: settings.connections()[one.word] for one in Capability}
+        self.slots = Slots(sizes, settings.acquire_timeout_ms)
 
     async def read(self, caller: Caller, statement: Statement, limit: int) -> Rows:
         """Run a query in a READ ONLY transaction; the first rows of its result.
@@ -148,13 +151,17 @@ class Sessions:
         """A connection in its transaction; whatever goes wrong on it becomes a Failure."""
         limit_ms = caller.budget.milliseconds(capability)
         begin = self._begin(capability, statement, limit_ms)
-        async with self._pools.connection(capability, begin) as connection:
+        caller.check(capability)
+        async with (
+            self.slots.taken(caller, capability),
+            self._pools.connection(capability, begin) as connection,
+        ):
             wire = connection.wire
             wire.start(max(_WIRE_BYTES, 4 * caller.budget.bytes))
             try:
                 async with asyncio.timeout((limit_ms + _GRACE_MS) / 1000):
                     if statement.in_transaction:
-                        await bind(connection, caller.agent, caller.session)
+                        await bind(connection, caller)
                     yield connection
             except Failure:
                 raise

@@ -1,6 +1,7 @@
 """The server's settings: environment variables MCP_…, or `.env`. All of them are optional."""
 
 from ipaddress import ip_address
+from pathlib import Path
 
 from pydantic import Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -30,6 +31,22 @@ class Settings(BaseSettings):
     # Rows go out twice (text and structured copy), and clients refuse a message over 1 MiB.
     max_bytes: int = Field(default=400_000, ge=1_000, description="JSON bytes of rows per result.")
     max_rows: int = Field(default=1_000, ge=1, description="Rows per result.")
+    # Images of so many rows cost a write a third of a second, and an undo a few seconds.
+    max_affected: int = Field(
+        default=10_000,
+        ge=1,
+        description="Rows that one call may write, with those of cascades.",
+    )
+    # The roles' own limits in sql/10_roles.sql hold as well; these can only be lower.
+    max_temp_mb: int = Field(
+        default=1_024, ge=1, description="Temporary files of a query or a write, megabytes."
+    )
+    max_schema_temp_mb: int = Field(
+        default=4_096, ge=1, description="Temporary files of a schema change, megabytes."
+    )
+    max_concurrency: int = Field(
+        default=8, ge=1, description="Calls of one agent at the same time; further ones wait."
+    )
     statement_timeout_ms: int = Field(
         default=30_000, ge=10, description="Longest query or write, milliseconds."
     )
@@ -46,11 +63,10 @@ class Settings(BaseSettings):
     read_connections: int = Field(default=6, ge=1, description="Connections for reading.")
     write_connections: int = Field(default=3, ge=1, description="Connections for writing.")
     heal_connections: int = Field(default=1, ge=1, description="Connections for schema changes.")
-    agent: str = Field(
-        default="shared",
-        min_length=1,
-        description="Whom this server speaks for; app.agent in the database says what it sees.",
+    agents_file: Path | None = Field(
+        default=None, description="What each agent may do, see and take; unset: agents.toml here."
     )
+    agent: str = Field(default="shared", min_length=1, description="Whom this server speaks for.")
     session_id: str = Field(
         default="", description="Session of the platform that this server is bound to; empty: all."
     )
@@ -62,6 +78,14 @@ class Settings(BaseSettings):
         pattern="^(debug|info|warning|error)$",
         description="Lowest level that is logged: debug, info, warning or error.",
     )
+
+    def connections(self) -> dict[str, int]:
+        """How many connections each capability has."""
+        return {
+            "read": self.read_connections,
+            "write": self.write_connections,
+            "heal": self.heal_connections,
+        }
 
     def hosts(self) -> list[str]:
         """Host headers that are answered: this machine's names, and those of MCP_ALLOWED_HOSTS."""

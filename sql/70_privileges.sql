@@ -43,6 +43,8 @@ insert into declared.privilege (kind, schema, name, role, rights) values
 ('function', 'app', null, 'mcp_read', '{EXECUTE}'),
 ('function', 'app', null, 'mcp_write', '{EXECUTE}'),
 ('function', 'app', null, 'mcp_heal', '{EXECUTE}'),
+-- For app.set_context(), which lowers it to what the agent may take. Needs a superuser to be granted.
+('parameter', null, 'temp_file_limit', 'atlas_guard', '{SET}'),
 
 -- Agents may look at what a migration could not load; nobody but the migration writes there.
 ('schema', 'migration', null, 'mcp_read', '{USAGE}'),

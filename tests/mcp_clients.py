@@ -70,11 +70,13 @@ async def agent(
 
 
 @asynccontextmanager
-async def stdio_agent(server: Server | None, **variables: object) -> AsyncIterator[Agent]:
+async def stdio_agent(
+    server: Server | None, *arguments: str, **variables: object
+) -> AsyncIterator[Agent]:
     """An agent on a server process, over its stdin and stdout."""
     parameters = StdioServerParameters(
         command=sys.executable,
-        args=["-m", "mcp_server"],
+        args=["-m", "mcp_server", *arguments],
         env=environment(server, **variables),
         cwd=CHECKOUT,
     )

@@ -80,4 +80,5 @@ TOOL = Tool(
     read_only=False,
     destructive=True,
     idempotent=False,
+    heals=True,
 )
