@@ -2,6 +2,7 @@
 
 import argparse
 import signal
+import sys
 from typing import NoReturn
 
 import uvloop
@@ -11,12 +12,17 @@ from pydantic import ValidationError
 from database.errors import BundleError
 from mcp_server import logs
 from mcp_server.server import NAME, build_server, open_access
-from mcp_server.settings import Settings, bearer_token
+from mcp_server.settings import Settings
 from mcp_server.tools import Access
 
 
 def main() -> None:
     """The console command. Exit codes are those of `database.errors`."""
+    if sys.argv[1:2] == ["token"]:
+        from mcp_server.token_command import main as manage_tokens  # noqa: PLC0415 - for people
+
+        manage_tokens(sys.argv[2:])
+        return
     options = _options()
     try:
         settings = Settings()
@@ -30,7 +36,7 @@ def main() -> None:
             # Late: a server over stdio needs none of it, and starts while an agent waits.
             from mcp_server.http import serve  # noqa: PLC0415
 
-            serve(build_server(access), access, settings, bearer_token(settings))
+            serve(access, settings)
         else:
             # Ctrl-C ends the process at once: a thread that reads stdin cannot be stopped.
             signal.signal(signal.SIGINT, signal.SIG_DFL)
@@ -50,7 +56,7 @@ def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog=NAME,
         description="MCP server for the platform's PostgreSQL database. Speaks MCP on stdin and "
-        "stdout; with --http, streamable HTTP at /mcp.",
+        "stdout; with --http, streamable HTTP at /mcp. 'token --help': tokens of agents.",
         epilog="Settings come from the environment (MCP_…, POSTGRES_…, SECRETS_DIR) or .env.",
     )
     parser.add_argument("--agent", help="whom the server speaks for (MCP_AGENT; shared)")

@@ -21,7 +21,7 @@ DEFAULT_FILE = Path(__file__).with_name("agents.toml")
 
 #: Lower case, so that no two agents look alike.
 AgentName = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_-]{0,62}$")]
-SessionName = Annotated[str, StringConstraints(pattern=r"^[\x21-\x7e]{1,200}$")]
+SessionName = Annotated[str, StringConstraints(pattern=r"^[!-~]{1,200}$")]
 
 _WORDS = {capability.word: capability for capability in Capability}
 

@@ -96,7 +96,7 @@ def test_no_sql_raises_the_limit_of_temporary_space(
             # Bound again it is as before.
             connection.execute("select app.set_context(%s)", [sealed])
         else:
-            with pytest.raises(Exception, match="permission denied|read-only"):
+            with pytest.raises(Exception, match=r"permission denied|read-only"):
                 connection.execute(route.format(role=role).encode())
             connection.execute("rollback to before")
         assert connection.execute("show temp_file_limit").fetchone() == ("2MB",)
