@@ -29,7 +29,7 @@ def bearer(token: str) -> dict[str, str]:
     return {"Authorization": f"Bearer {token}"}
 
 
-def post(url: str, message: object, **headers: str) -> tuple[int, dict[str, str], bytes]:
+def post(url: str, message: object, **headers: str | bytes) -> tuple[int, dict[str, str], bytes]:
     """One POST to /mcp; status, headers and body."""
     address = urlsplit(url)
     connection = http.client.HTTPConnection(str(address.hostname), address.port or 80, timeout=20)
