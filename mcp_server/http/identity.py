@@ -11,7 +11,6 @@ import structlog
 from mcp.server.auth.middleware.auth_context import get_access_token
 from mcp.server.auth.provider import AccessToken, TokenVerifier
 from mcp.server.auth.settings import AuthSettings
-from pydantic import AnyHttpUrl
 
 from database.errors import UsageError
 from database.secrets import read_secret
@@ -118,9 +117,12 @@ def configured_identities(settings: Settings, agents: Agents) -> Identities | No
 def auth_settings(settings: Settings) -> AuthSettings:
     """What the SDK needs to know of OAuth; without an issuer it publishes nothing of it."""
     resource = settings.oauth_resource or None
-    return AuthSettings(
-        issuer_url=AnyHttpUrl(settings.oauth_issuer or "http://localhost"),
-        resource_server_url=AnyHttpUrl(resource) if resource else None,
-        required_scopes=[],
-        validate_token_resource=resource is not None,
+    # From text: it keeps an issuer without a path as it is, which is compared to the letter.
+    return AuthSettings.model_validate(
+        {
+            "issuer_url": settings.oauth_issuer or "http://localhost",
+            "resource_server_url": resource,
+            "required_scopes": [],
+            "validate_token_resource": resource is not None,
+        }
     )
