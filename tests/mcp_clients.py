@@ -86,12 +86,16 @@ async def stdio_agent(
 
 @contextmanager
 def http_server(
-    server: Server | None, log: Path, *arguments: str, **variables: object
+    server: Server | None,
+    log: Path,
+    *arguments: str,
+    module: str = "mcp_server",
+    **variables: object,
 ) -> Iterator[str]:
     """A server process on a free port; the URL of its root."""
     with log.open("wb") as stderr:
         process = subprocess.Popen(
-            [sys.executable, "-m", "mcp_server", "--http", "--port", "0", *arguments],
+            [sys.executable, "-m", module, "--http", "--port", "0", *arguments],
             cwd=CHECKOUT,
             env=environment(server, **variables),
             stderr=stderr,

@@ -155,7 +155,7 @@ async def test_one_agent_s_errors_leave_the_pool_to_the_others(served: tuple[str
 def test_a_right_token_is_served_whatever_else_fails_from_its_address(
     database: Server, tmp_path: Path
 ) -> None:
-    settings = {"MCP_FAILED_LOGINS_PER_MINUTE": 5}
+    settings: dict[str, Any] = {"MCP_FAILED_LOGINS_PER_MINUTE": 5}
     with http_server(database, tmp_path / "log", **settings) as url:
         answers = [post(url, INITIALIZE, **bearer("wrong")) for _ in range(8)]
         assert [status for status, _, _ in answers] == [401] * 5 + [429] * 3
@@ -171,7 +171,7 @@ def test_requests_of_an_agent_are_limited_and_those_of_another_are_not(
 ) -> None:
     tokens = tmp_path / "tokens"
     issued = run_module("mcp_server", "token", "issue", "grisha", MCP_TOKENS_FILE=tokens)
-    settings = {
+    settings: dict[str, Any] = {
         "MCP_REQUESTS_PER_SECOND": 0.5,
         "MCP_REQUEST_BURST": 4,
         "MCP_TOKENS_FILE": tokens,
@@ -187,7 +187,7 @@ def test_requests_of_an_agent_are_limited_and_those_of_another_are_not(
 
 
 def test_connections_are_limited_and_silent_ones_are_cut(database: Server, tmp_path: Path) -> None:
-    settings = {"MCP_MAX_CONNECTIONS": 10, "MCP_CLIENT_TIMEOUT_MS": 1_500}
+    settings: dict[str, Any] = {"MCP_MAX_CONNECTIONS": 10, "MCP_CLIENT_TIMEOUT_MS": 1_500}
     token = token_of(database)
     with http_server(database, tmp_path / "log", **settings) as url:
         silent = [connected(url) for _ in range(5)]
@@ -239,7 +239,7 @@ async def test_a_client_that_goes_away_gives_its_slot_back(
     database: Server, tmp_path: Path
 ) -> None:
     path = one_agent(tmp_path, budget="{ concurrency = 1 }")
-    settings = {"MCP_AGENTS_FILE": path, "MCP_AGENT": "one"}
+    settings: dict[str, Any] = {"MCP_AGENTS_FILE": path, "MCP_AGENT": "one"}
     with http_server(database, tmp_path / "log", **settings) as url:
         token = token_of(database)
         for _ in range(3):
@@ -293,7 +293,10 @@ def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_tls(database: Server, tmp_path: Path, certificate: Path) -> None:
-    files = {"MCP_TLS_CERT": certificate / "cert.pem", "MCP_TLS_KEY": certificate / "key.pem"}
+    files: dict[str, Any] = {
+        "MCP_TLS_CERT": certificate / "cert.pem",
+        "MCP_TLS_KEY": certificate / "key.pem",
+    }
     body = json.dumps(INITIALIZE).encode()
     request = (
         _head(
