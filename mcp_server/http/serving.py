@@ -34,10 +34,14 @@ def serve(access: Access, settings: Settings) -> None:
     server = build_server(access, identities.caller if identities else None)
     listener = _listen(settings)
     host, port = listener.getsockname()[:2]
+    patience = settings.client_timeout_ms / 1000
     config = uvicorn.Config(
         build_app(server, access, settings, identities),
         loop="uvloop",
-        http=impatient(settings.client_timeout_ms / 1000),
+        http=impatient(patience),
+        # Longer than clients keep an idle connection (httpx: five seconds, which is uvicorn's
+        # default too): else one that asks just then finds it closed. Before it would be cut.
+        timeout_keep_alive=max(1, int(patience) - 1),
         ws="none",
         log_config=None,
         access_log=False,
