@@ -12,7 +12,7 @@ from pydantic import ValidationError
 from database.errors import BundleError
 from mcp_server import logs
 from mcp_server.server import NAME, build_server, open_access
-from mcp_server.settings import Settings, bearer_token
+from mcp_server.settings import Settings
 from mcp_server.tools import Access
 
 
@@ -23,10 +23,15 @@ def main() -> None:
 
         audit(sys.argv[2:])
         return
+    if sys.argv[1:2] == ["token"]:
+        from mcp_server.token_command import main as manage_tokens  # noqa: PLC0415 - for people
+
+        manage_tokens(sys.argv[2:])
+        return
     options = _options()
     try:
         settings = Settings()
-        changes = {"host": options.host, "port": options.port}
+        changes = {"host": options.host, "port": options.port, "agent": options.agent}
         settings = settings.model_copy(
             update={name: value for name, value in changes.items() if value is not None}
         )
@@ -36,7 +41,7 @@ def main() -> None:
             # Late: a server over stdio needs none of it, and starts while an agent waits.
             from mcp_server.http import serve  # noqa: PLC0415
 
-            serve(build_server(access), access, settings, bearer_token(settings))
+            serve(access, settings)
         else:
             # Ctrl-C ends the process at once: a thread that reads stdin cannot be stopped.
             signal.signal(signal.SIGINT, signal.SIG_DFL)
@@ -56,10 +61,11 @@ def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog=NAME,
         description="MCP server for the platform's PostgreSQL database. Speaks MCP on stdin and "
-        "stdout; with --http, streamable HTTP at /mcp. 'audit' verifies, shows and archives what "
-        "agents did; see 'audit --help'.",
+        "stdout; with --http, streamable HTTP at /mcp. 'audit --help': what agents did, verified, "
+        "shown and archived. 'token --help': tokens of agents.",
         epilog="Settings come from the environment (MCP_…, POSTGRES_…, SECRETS_DIR) or .env.",
     )
+    parser.add_argument("--agent", help="whom the server speaks for (MCP_AGENT; shared)")
     parser.add_argument("--http", action="store_true", help="serve streamable HTTP")
     parser.add_argument("--host", help="address to listen on (MCP_HOST; 127.0.0.1)")
     parser.add_argument("--port", type=int, help="port to listen on (MCP_PORT; 8765)")

@@ -16,6 +16,8 @@ from mcp_server.sql import sql_text
 from mcp_server.values import add_text_codec, set_codecs
 
 if TYPE_CHECKING:
+    from mcp_server.pools import Capability
+
     _Connection = asyncpg.Connection[asyncpg.Record]
 else:  # generic for type checkers alone
     _Connection = asyncpg.Connection
@@ -81,7 +83,9 @@ class AgentConnection(_Connection):
     Two of asyncpg's private methods are used, since it has no public way; its version is pinned.
     """
 
-    __slots__ = ("context_key", "wire")
+    __slots__ = ("capability", "context_key", "wire")
+    #: What the login is for, a `pools.Capability`.
+    capability: "Capability"
     #: What contexts are sealed with (context.py); None where there is no such secret.
     context_key: str | None
     wire: BoundedWire

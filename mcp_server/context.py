@@ -10,18 +10,19 @@ import json
 from typing import Any
 
 from mcp_server.audit.call import Call
+from mcp_server.caller import Caller
 from mcp_server.connection import AgentConnection
 from mcp_server.failure import Failure
 from mcp_server.sql import sql_text
 
 
-async def bind(connection: AgentConnection, agent: str, session: str) -> None:
-    """Bind the connection's transaction to an agent and a session ("" for none).
+async def bind(connection: AgentConnection, caller: Caller) -> None:
+    """Bind the connection's transaction to an agent.
 
     Raises:
         Failure: there is no key, or the database has another one.
     """
-    sealed = await _sealed(connection, agent, session)
+    sealed = await _sealed(connection, caller)
     if not await connection.fetchval(sql_text("set_context"), sealed):
         raise _refused("PostgreSQL does not accept the agent's context: it has another key.")
 
@@ -46,18 +47,22 @@ async def bind_write(connection: AgentConnection, call: Call) -> dict[str, Any]:
             "idempotency_key": call.idempotency_key,
             "request_sha256": call.request_sha256(),
         }
-    sealed = await _sealed(connection, caller.agent, caller.session, **said)
+    sealed = await _sealed(connection, caller, **said)
     begun = await connection.fetchval(sql_text("audit_begin_write"), sealed)
     if begun is None:
         raise _refused("PostgreSQL does not accept the agent's context: it has another key.")
     return dict(begun)
 
 
-async def _sealed(connection: AgentConnection, agent: str, session: str, **said: str | int) -> str:
+async def _sealed(connection: AgentConnection, caller: Caller, **said: str | int) -> str:
     if connection.context_key is None:
         raise _refused("There is no key to seal the agent's context with.")
     mark = await connection.fetchval(sql_text("transaction_mark"))
-    return sealed_context(connection.context_key, agent, session, mark, **said)
+    said |= {
+        "sessions": caller.sessions,
+        "temporary_kb": caller.budget.temporary_kb(connection.capability),
+    }
+    return sealed_context(connection.context_key, caller.agent, caller.session, mark, **said)
 
 
 def sealed_context(key: str, agent: str, session: str, transaction: str, **said: str | int) -> str:
@@ -65,7 +70,7 @@ def sealed_context(key: str, agent: str, session: str, transaction: str, **said:
 
     Args:
         transaction: what sql/transaction_mark.sql answers in it.
-        said: what audit.begin_write() of sql/87_audit.sql needs besides.
+        said: what else the database is to know: of the caller, and of a write.
     """
     context = json.dumps({"agent": agent, "session": session, "transaction": transaction, **said})
     return hmac.digest(key.encode(), context.encode(), "sha256").hex() + context

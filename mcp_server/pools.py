@@ -49,6 +49,11 @@ class Capability(StrEnum):
     WRITE = "mcp_write"
     HEAL = "mcp_heal"
 
+    @property
+    def word(self) -> str:
+        """What people call it: read, write, heal."""
+        return self.name.lower()
+
 
 class Pools:
     """The three pools of one server process."""
@@ -96,20 +101,13 @@ class Pools:
                 reset=_nothing,
                 connection_class=AgentConnection,
                 min_size=0,
-                max_size=self._size(capability),
+                max_size=self._settings.connections()[capability.word],
                 max_inactive_connection_lifetime=_IDLE_SECONDS,
             )
             self._pools[capability] = pool
         # With min_size 0 this connects to nothing.
         await pool
         return pool
-
-    def _size(self, capability: Capability) -> int:
-        return {
-            Capability.READ: self._settings.read_connections,
-            Capability.WRITE: self._settings.write_connections,
-            Capability.HEAL: self._settings.heal_connections,
-        }[capability]
 
     def _connector(self, capability: Capability) -> Callable[..., Awaitable[AgentConnection]]:
         async def connect(*_dsn: object, **options: object) -> AgentConnection:
@@ -126,6 +124,7 @@ class Pools:
             )
             await connection.prepare_for_agents()
             connection.context_key = server.context_key()
+            connection.capability = capability
             return connection
 
         return connect

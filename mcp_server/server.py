@@ -9,6 +9,7 @@ the tools' output schemas describe.
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import replace
+from functools import cache
 from time import perf_counter
 from typing import Any
 
@@ -25,11 +26,12 @@ from mcp_types import Tool as ListedTool
 from pydantic import ValidationError
 
 from database.settings import Server
+from mcp_server.agents import load_agents
 from mcp_server.audit import Call, Recorder
-from mcp_server.caller import caller_of
+from mcp_server.caller import Caller
 from mcp_server.failure import Failure
 from mcp_server.gate import Gate
-from mcp_server.pools import Pools
+from mcp_server.pools import Capability, Pools
 from mcp_server.session import Sessions
 from mcp_server.settings import Settings
 from mcp_server.tools import BY_NAME, PREFIX, TOOLS, Access, Answer, Tool
@@ -59,10 +61,12 @@ def open_access(
         gate: judges of statements; tests pass one that lets everything through.
         discover: where PostgreSQL is, asked anew for each connection.
     """
+    agents = load_agents(settings)
     pools = Pools(settings, discover)
     return Access(
         settings,
-        caller_of(settings),
+        agents,
+        agents.caller(settings.agent),
         gate or Gate(),
         pools,
         Sessions(settings, pools),
@@ -70,9 +74,17 @@ def open_access(
     )
 
 
-def build_server(access: Access) -> "McpServer[Access]":
-    """The server, to be run over any transport."""
-    tools = listed_tools(access.settings)
+def build_server(
+    access: Access, identify: Callable[[], Caller] | None = None
+) -> "McpServer[Access]":
+    """The server, to be run over any transport.
+
+    Args:
+        identify: who calls, where the transport tells callers apart; asked within each call.
+    """
+
+    def of_this_call() -> Access:
+        return access if identify is None else replace(access, caller=identify())
 
     @asynccontextmanager
     async def lifespan(_server: "McpServer[Access]") -> AsyncIterator[Access]:
@@ -85,10 +97,11 @@ def build_server(access: Access) -> "McpServer[Access]":
     async def list_tools(
         _context: object, _params: PaginatedRequestParams | None
     ) -> ListToolsResult:
-        return ListToolsResult(tools=tools)
+        capabilities = of_this_call().caller.capabilities
+        return ListToolsResult(tools=listed_tools(access.settings, capabilities))
 
     async def call_tool(_context: object, params: CallToolRequestParams) -> Any:  # noqa: ANN401 - the result is a dict, which the SDK takes but does not declare
-        return await answer_call(access, params.name, params.arguments or {})
+        return await answer_call(of_this_call(), params.name, params.arguments or {})
 
     return McpServer(
         NAME,
@@ -101,15 +114,23 @@ def build_server(access: Access) -> "McpServer[Access]":
     )
 
 
-def listed_tools(settings: Settings) -> list[ListedTool]:
-    """The entries of tools/list.
+def listed_tools(
+    settings: Settings, capabilities: frozenset[Capability] = frozenset(Capability)
+) -> list[ListedTool]:
+    """The entries of tools/list, for an agent with these capabilities.
 
     The unprefixed names work without being listed: a second copy of six definitions would cost
     every conversation its tokens. MCP_LIST_ALIASES lists them in one line each, for a client that
     calls nothing but what is listed.
     """
-    tools = [tool.listed() for tool in TOOLS]
-    if settings.list_aliases:
+    return _listed_tools(settings.list_aliases, capabilities)
+
+
+# The SDK asks for the list at every call, too.
+@cache
+def _listed_tools(aliases: bool, capabilities: frozenset[Capability]) -> list[ListedTool]:
+    tools = [tool.listed() for tool in TOOLS if tool.capability in capabilities]
+    if aliases:
         tools += [
             tool.model_copy(
                 update={
@@ -139,22 +160,23 @@ async def answer_call(access: Access, name: str, arguments: dict[str, Any]) -> d
     call = Call(access.caller, tool.name, arguments)
     try:
         async with access.recorder.recorded(call, writes=not tool.read_only):
+            access.caller.check(tool.capability)
             answer = await tool.run(replace(access, current=call), _arguments(tool, arguments))
             call.returned = answer.fields.get("count")
     except Failure as failure:
         if not tool.read_only:
             failure.call_id = str(call.id)
             failure.outcome = failure.outcome or "nothing_changed"
-        _report(tool, start, failure=failure)
+        _report(access, tool, start, failure=failure)
         return _result(Answer({**failure.fields(), **tool.failure_fields}), is_error=True)
     except Exception:  # noqa: BLE001 - the agent gets an answer to every call
         # A fault of this server. The cause is for its log; the agent learns that it was not its.
-        _log.exception("call failed", tool=tool.name)
+        _log.exception("call failed", tool=tool.name, agent=access.caller.agent)
         fault = Failure("The server failed.", hint="This is a fault of the server; see its log.")
         if not tool.read_only:
             fault.call_id, fault.outcome = str(call.id), "unknown"
         return _result(Answer({**fault.fields(), **tool.failure_fields}), is_error=True)
-    _report(tool, start, answer=answer)
+    _report(access, tool, start, answer=answer)
     return _result(answer)
 
 
@@ -187,13 +209,19 @@ def _result(answer: Answer, *, is_error: bool = False) -> dict[str, Any]:
 
 
 def _report(
-    tool: Tool, start: float, *, answer: Answer | None = None, failure: Failure | None = None
+    access: Access,
+    tool: Tool,
+    start: float,
+    *,
+    answer: Answer | None = None,
+    failure: Failure | None = None,
 ) -> None:
     """One line per call: numbers and codes, never the statement or a value."""
     if failure is not None:
         _log.info(
             "refused" if failure.refused_by == "gate" else "failed",
             tool=tool.name,
+            agent=access.caller.agent,
             sqlstate=failure.sqlstate,
             refused_by=failure.refused_by,
             outcome=failure.outcome,
@@ -203,6 +231,7 @@ def _report(
         _log.info(
             "done",
             tool=tool.name,
+            agent=access.caller.agent,
             rows=answer.fields.get("count"),
             affected=answer.fields.get("affected"),
             truncated=answer.fields.get("truncated"),

@@ -26,6 +26,7 @@ from mcp_server.parameters import Parameters, bound
 from mcp_server.pools import CONNECTION_LOST, Capability, Pools
 from mcp_server.rows import Rows, count_rest, read_rows
 from mcp_server.settings import Settings
+from mcp_server.slots import Slots
 from mcp_server.sql import quoted, sql_text
 from mcp_server.writing import Written
 
@@ -42,6 +43,8 @@ class Sessions:
     def __init__(self, settings: Settings, pools: Pools) -> None:
         self._settings = settings
         self._pools = pools
+        sizes = {one: settings.connections()[one.word] for one in Capability}
+        self.slots = Slots(sizes, settings.acquire_timeout_ms)
         self._catalogue = Catalogue()
 
     async def read(
@@ -182,13 +185,17 @@ class Sessions:
         """
         limit_ms = caller.budget.milliseconds(capability)
         begin = self._begin(capability, statement, limit_ms)
-        async with self._pools.connection(capability, begin) as connection:
+        caller.check(capability)
+        async with (
+            self.slots.taken(caller, capability),
+            self._pools.connection(capability, begin) as connection,
+        ):
             wire = connection.wire
             wire.start(max(_WIRE_BYTES, 4 * caller.budget.bytes))
             try:
                 async with asyncio.timeout((limit_ms + _GRACE_MS) / 1000):
                     if binds and statement.in_transaction:
-                        await bind(connection, caller.agent, caller.session)
+                        await bind(connection, caller)
                     await self._catalogue.check(connection, capability, statement.calls)
                     yield connection
             except Failure:

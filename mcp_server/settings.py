@@ -1,16 +1,12 @@
 """The server's settings: environment variables MCP_…, or `.env`. All of them are optional."""
 
 from ipaddress import ip_address
-from typing import Literal
+from pathlib import Path
+from typing import Literal, Self
+from urllib.parse import urlsplit
 
-from pydantic import Field
+from pydantic import Field, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
-
-from database.errors import UsageError
-from database.secrets import read_secret
-from database.settings import Environment
-
-TOKEN_SECRET = "mcp_token"  # noqa: S105 - the name of the secret's file
 
 
 class Settings(BaseSettings):
@@ -28,6 +24,45 @@ class Settings(BaseSettings):
     allowed_origins: str = Field(
         default="", description="Further values of the Origin header, by comma."
     )
+    tls_cert: Path | None = Field(
+        default=None, description="Certificate chain of --http, PEM; unset: no TLS."
+    )
+    tls_key: Path | None = Field(default=None, description="Its private key, PEM.")
+    trusted_proxies: str = Field(
+        default="",
+        description="Addresses of proxies whose X-Forwarded-For is believed, by comma.",
+    )
+    max_connections: int = Field(
+        default=200, ge=2, description="HTTP connections at the same time; further ones get 503."
+    )
+    client_timeout_ms: int = Field(
+        default=15_000,
+        ge=100,
+        description="Longest that an HTTP client may take for a request's head, its body, or to "
+        "take the answer, milliseconds.",
+    )
+    requests_per_second: float = Field(
+        default=50, gt=0, description="HTTP requests of one agent, in the long run."
+    )
+    request_burst: int = Field(
+        default=200, ge=1, description="HTTP requests of one agent at once, after a pause."
+    )
+    failed_logins_per_minute: int = Field(
+        default=30, ge=1, description="Wrong tokens of one address, before it is told to wait."
+    )
+    oauth_issuer: str = Field(
+        default="", description="OAuth: who issues access tokens, as in their claim iss."
+    )
+    oauth_jwks_url: str = Field(default="", description="OAuth: where the issuer's keys are.")
+    oauth_resource: str = Field(
+        default="", description="OAuth: the URL of this server's /mcp, as clients know it."
+    )
+    oauth_audience: str = Field(
+        default="", description="OAuth: what tokens have in aud; empty: MCP_OAUTH_RESOURCE."
+    )
+    oauth_agent_claim: str = Field(
+        default="agent", min_length=1, description="OAuth: the claim that names the agent."
+    )
     # Rows go out twice (text and structured copy), and clients refuse a message over 1 MiB.
     max_bytes: int = Field(default=400_000, ge=1_000, description="JSON bytes of rows per result.")
     max_rows: int = Field(default=1_000, ge=1, description="Rows per result.")
@@ -36,6 +71,16 @@ class Settings(BaseSettings):
         default=10_000,
         ge=1,
         description="Rows that one call may write, with those of cascades.",
+    )
+    # The roles' own limits in sql/10_roles.sql hold as well; these can only be lower.
+    max_temp_mb: int = Field(
+        default=1_024, ge=1, description="Temporary files of a query or a write, megabytes."
+    )
+    max_schema_temp_mb: int = Field(
+        default=4_096, ge=1, description="Temporary files of a schema change, megabytes."
+    )
+    max_concurrency: int = Field(
+        default=8, ge=1, description="Calls of one agent at the same time; further ones wait."
     )
     statement_timeout_ms: int = Field(
         default=30_000, ge=10, description="Longest query or write, milliseconds."
@@ -53,11 +98,10 @@ class Settings(BaseSettings):
     read_connections: int = Field(default=6, ge=1, description="Connections for reading.")
     write_connections: int = Field(default=3, ge=1, description="Connections for writing.")
     heal_connections: int = Field(default=1, ge=1, description="Connections for schema changes.")
-    agent: str = Field(
-        default="shared",
-        min_length=1,
-        description="Whom this server speaks for; app.agent in the database says what it sees.",
+    agents_file: Path | None = Field(
+        default=None, description="What each agent may do, see and take; unset: agents.toml here."
     )
+    agent: str = Field(default="shared", min_length=1, description="Whom this server speaks for.")
     session_id: str = Field(
         default="", description="Session of the platform that this server is bound to; empty: all."
     )
@@ -73,6 +117,33 @@ class Settings(BaseSettings):
         description="Lowest level that is logged: debug, info, warning or error.",
     )
 
+    @model_validator(mode="after")
+    def _whole(self) -> Self:
+        if (self.tls_cert is None) != (self.tls_key is None):
+            raise ValueError("MCP_TLS_CERT and MCP_TLS_KEY go together")
+        urls = {
+            "MCP_OAUTH_ISSUER": self.oauth_issuer,
+            "MCP_OAUTH_JWKS_URL": self.oauth_jwks_url,
+            "MCP_OAUTH_RESOURCE": self.oauth_resource,
+        }
+        if any(urls.values()):
+            for name, url in urls.items():
+                if not _is_safe_url(url):
+                    raise ValueError(f"{name} must be an https URL, as the others of OAuth")
+        return self
+
+    def is_loopback(self) -> bool:
+        """Whether only this machine can connect."""
+        return _is_loopback(self.host)
+
+    def connections(self) -> dict[str, int]:
+        """How many connections each capability has."""
+        return {
+            "read": self.read_connections,
+            "write": self.write_connections,
+            "heal": self.heal_connections,
+        }
+
     def hosts(self) -> list[str]:
         """Host headers that are answered: this machine's names, and those of MCP_ALLOWED_HOSTS."""
         local = ["127.0.0.1", "localhost", "[::1]"]
@@ -84,31 +155,17 @@ class Settings(BaseSettings):
         return [*local, *_split(self.allowed_origins)]
 
 
-def bearer_token(settings: Settings) -> str | None:
-    """The token that HTTP clients must show, from its secret file.
-
-    Returns:
-        None where there is none and only this machine can connect.
-
-    Raises:
-        UsageError: there is none, and other machines could connect.
-    """
-    secrets_dir = Environment().secrets_dir
-    token = read_secret(secrets_dir, TOKEN_SECRET)
-    if token is None and not _is_loopback(settings.host):
-        raise UsageError(
-            f"There is no token, and {settings.host} can be reached from other machines.",
-            f"Write one to {secrets_dir / TOKEN_SECRET} or name its file in MCP_TOKEN_FILE "
-            "('python -m database secrets' makes one), or listen on 127.0.0.1.",
-        )
-    return token
-
-
 def _is_loopback(host: str) -> bool:
     try:
         return ip_address(host).is_loopback
     except ValueError:
         return host == "localhost"
+
+
+def _is_safe_url(text: str) -> bool:
+    """Whether nobody on the way can change what is read from it."""
+    url = urlsplit(text)
+    return url.scheme == "https" or (url.scheme == "http" and _is_loopback(url.hostname or ""))
 
 
 def _split(text: str) -> list[str]:

@@ -301,7 +301,8 @@ create table agent (
     constraint agent_pkey primary key (name),
     constraint agent_sessions_check check (sessions in ('every', 'bound'))
 );
-comment on table agent is 'What an agent sees; an agent that is not here is as the row *, else every';
+comment on table agent is
+'Narrows what the MCP server''s agents file says; an agent that is not here is as the row *, else every';
 comment on column agent.sessions is
 'every: all sessions, unless it is bound to one; bound: the one that it is bound to, or none';
 

@@ -8,8 +8,13 @@
 -- it is worth nothing in any other transaction, not even the next one on the same connection.
 --
 -- The MCP server asks for the transaction's mark after BEGIN (mcp_server/sql/transaction_mark.sql),
--- seals `{"agent": …, "session": …, "transaction": mark}` and hands it in by app.set_context(). Whatever is
+-- seals `{"agent": …, "session": …, "transaction": mark, …}` and hands it in by app.set_context(). Whatever is
 -- missing, malformed, or sealed for another transaction gives a context of NULLs, and with it no rows.
+--
+-- What an agent sees and may take is said in the server's agents file, so it is sealed as well:
+--   sessions      "bound": it sees no session but the one that it is bound to; "every", or missing: all
+--   temporary_kb  the temporary files that the transaction may write, per process
+-- app.agent can only narrow what the seal says of sessions: so there are no two truths to keep alike.
 --
 -- Functions that former versions had are named at the end, and go. One that calls another comes after
 -- it in the alphabet too: in that order they are made.
@@ -22,7 +27,8 @@ set local search_path = 'declared_app', 'pg_catalog';
 --   agent          whom the MCP server speaks for
 --   session        the platform's session that the transaction is bound to; NULL: to none
 --   session_uuid   the same; NULL where it is no UUID ("current_session"), which no uuid equals
---   every_session  whether rows of all sessions are seen: bound to none, and app.agent allows it
+--   every_session  whether rows of all sessions are seen: bound to none, and neither the seal nor app.agent
+--                  says that it sees the bound one only
 --
 -- SECURITY DEFINER, to read the key. Parallel restricted, since a worker has another process id: the
 -- leader evaluates it, once for each policy of a statement, and hands the value to its workers.
@@ -64,7 +70,7 @@ begin
         -- In its usual form, since the platform writes it so into text columns.
         session := session_uuid::text;
     end if;
-    every_session := session is null and coalesce(
+    every_session := session is null and coalesce(said ->> 'sessions', 'every') = 'every' and coalesce(
         (select rule.sessions from app.agent as rule where rule.name = context.agent),
         (select rule.sessions from app.agent as rule where rule.name = '*'),
         'every'
@@ -74,13 +80,34 @@ $$;
 
 -- Hands a sealed context in for the rest of the transaction; whether it is accepted. Agents may
 -- call it too: it takes nothing that the MCP server did not seal for this very transaction.
+--
+-- temp_file_limit is a superuser's setting, so no agent raises again what is lowered here: atlas_guard
+-- alone was granted it (70_privileges.sql). RESET ALL gives back the login's own limit, for which nobody
+-- is asked, and takes the context away with it. Where atlas_guard lacks the right, since the administrator
+-- is no superuser, the login's own limit stays.
 create function set_context(sealed text) returns boolean
-language sql volatile security definer parallel unsafe
+language plpgsql volatile security definer parallel unsafe
 set search_path to 'pg_catalog', 'pg_temp'
-begin atomic
-    select set_config('app.context', sealed, true);
-    select agent is not null from context();
-end;
+as $$
+declare
+    present bigint;
+    wanted bigint;
+begin
+    perform set_config('app.context', sealed, true);
+    if (select agent is null from app.context()) then
+        return false;
+    end if;
+    wanted := substr(sealed, 65)::jsonb ->> 'temporary_kb';
+    if wanted is not null and has_parameter_privilege('temp_file_limit', 'SET') then
+        -- Kilobytes; -1 where there is no limit.
+        present := (select setting from pg_settings where name = 'temp_file_limit');
+        if present = -1 or wanted < present then
+            perform set_config('temp_file_limit', wanted::text, true);
+        end if;
+    end if;
+    return true;
+end
+$$;
 
 set local search_path = 'pg_catalog';
 

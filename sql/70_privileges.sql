@@ -44,6 +44,8 @@ insert into declared.privilege (kind, schema, name, role, rights) values
 ('function', 'app', null, 'mcp_read', '{EXECUTE}'),
 ('function', 'app', null, 'mcp_write', '{EXECUTE}'),
 ('function', 'app', null, 'mcp_heal', '{EXECUTE}'),
+-- For app.set_context(), which lowers it to what the agent may take. Needs a superuser to be granted.
+('parameter', null, 'temp_file_limit', 'atlas_guard', '{SET}'),
 
 -- Records of calls are made by a login of their own, which no agent's SQL runs as. It reads them too, so
 -- that the server can look a call up, undo it, and verify the chain.

@@ -70,11 +70,13 @@ async def agent(
 
 
 @asynccontextmanager
-async def stdio_agent(server: Server | None, **variables: object) -> AsyncIterator[Agent]:
+async def stdio_agent(
+    server: Server | None, *arguments: str, **variables: object
+) -> AsyncIterator[Agent]:
     """An agent on a server process, over its stdin and stdout."""
     parameters = StdioServerParameters(
         command=sys.executable,
-        args=["-m", "mcp_server"],
+        args=["-m", "mcp_server", *arguments],
         env=environment(server, **variables),
         cwd=CHECKOUT,
     )
@@ -84,12 +86,16 @@ async def stdio_agent(server: Server | None, **variables: object) -> AsyncIterat
 
 @contextmanager
 def http_server(
-    server: Server | None, log: Path, *arguments: str, **variables: object
+    server: Server | None,
+    log: Path,
+    *arguments: str,
+    module: str = "mcp_server",
+    **variables: object,
 ) -> Iterator[str]:
     """A server process on a free port; the URL of its root."""
     with log.open("wb") as stderr:
         process = subprocess.Popen(
-            [sys.executable, "-m", "mcp_server", "--http", "--port", "0", *arguments],
+            [sys.executable, "-m", module, "--http", "--port", "0", *arguments],
             cwd=CHECKOUT,
             env=environment(server, **variables),
             stderr=stderr,

@@ -72,13 +72,14 @@ def bind(
     connection: psycopg.Connection[tuple[object, ...]],
     session: str = "",
     agent: str = "shared",
+    **said: str | int,
 ) -> str:
     """Bind the connection's transaction as the MCP server does; what PostgreSQL was given."""
     key = server.context_key()
     assert key is not None
     row = connection.execute(sql_text("transaction_mark").encode()).fetchone()
     assert row is not None
-    sealed = sealed_context(key, agent, session, str(row[0]))
+    sealed = sealed_context(key, agent, session, str(row[0]), **said)
     assert connection.execute("select app.set_context(%s)", [sealed]).fetchone() == (True,)
     return sealed
 

@@ -11,6 +11,7 @@ from pydantic_settings import BaseSettings
 import benchmarks.migration.__main__
 import database.__main__
 import mcp_server.audit.command
+import mcp_server.token_command
 import migration.__main__
 import scripts.check_database_size
 import scripts.demo
@@ -31,6 +32,7 @@ APPLICATIONS = {
     "database": database.__main__.app,
     "audit": mcp_server.audit.command.app,
     "migration": migration.__main__.app,
+    "token": mcp_server.token_command.app,
     "check_database_size": scripts.check_database_size.app,
     "demo": scripts.demo.app,
     "make_demo_database": scripts.make_demo_database.app,

@@ -29,9 +29,9 @@ def with_key(server: Server, folder: Path, key: str | None) -> Server:
 
 
 async def test_each_capability_acts_for_the_server_s_agent(database: Server) -> None:
-    async with agent(database, gate=OPEN_GATE, agent="grisha", session_id="current_session") as a:
+    async with agent(database, gate=OPEN_GATE, agent="atlas", session_id="current_session") as a:
         assert await a.rows(WHO) == [
-            {"agent": "grisha", "session": "current_session", "every_session": False}
+            {"agent": "atlas", "session": "current_session", "every_session": False}
         ]
         assert (await a.execute(ADD_FILE))["affected"] == 1
         assert (await a.alter("alter table files add column note text"))["success"]

@@ -1,6 +1,5 @@
 """The server as a program: over stdio and HTTP, with the token, quietly and without secrets."""
 
-import http.client
 import json
 import os
 import re
@@ -13,53 +12,13 @@ import pytest
 
 from database.settings import Server
 from mcp_server.tools import TOOLS
+from tests.http_requests import INITIALIZE, get, post, token_of
 from tests.mcp_clients import http_agent, http_server, stdio_agent
 from tests.programs import CHECKOUT, environment, run_module
 
 pytestmark = pytest.mark.anyio
 
-INITIALIZE = {
-    "jsonrpc": "2.0",
-    "id": 1,
-    "method": "initialize",
-    "params": {
-        "protocolVersion": "2025-11-25",
-        "capabilities": {},
-        "clientInfo": {"name": "test", "version": "1"},
-    },
-}
 NOWHERE = {"POSTGRES_HOST": "127.0.0.1", "POSTGRES_PORT": "1"}
-
-
-def token_of(server: Server) -> str:
-    return (server.secrets_dir / "mcp_token").read_text().strip()
-
-
-def post(url: str, message: object, **headers: str) -> tuple[int, dict[str, str], bytes]:
-    """One POST to /mcp; status, headers and body."""
-    address = urlsplit(url)
-    connection = http.client.HTTPConnection(str(address.hostname), address.port or 80, timeout=20)
-    body = message if isinstance(message, bytes) else json.dumps(message).encode()
-    connection.request(
-        "POST",
-        "/mcp",
-        body,
-        {
-            "Content-Type": "application/json",
-            "Accept": "application/json, text/event-stream",
-            **{name.replace("_", "-"): value for name, value in headers.items()},
-        },
-    )
-    response = connection.getresponse()
-    return response.status, {k.lower(): v for k, v in response.getheaders()}, response.read()
-
-
-def get(url: str, path: str) -> tuple[int, bytes]:
-    address = urlsplit(url)
-    connection = http.client.HTTPConnection(str(address.hostname), address.port or 80, timeout=20)
-    connection.request("GET", path)
-    response = connection.getresponse()
-    return response.status, response.read()
 
 
 async def test_stdio_serves_all_tools(database: Server) -> None:

@@ -108,4 +108,5 @@ TOOL = Tool(
     read_only=False,
     destructive=True,
     idempotent=False,
+    heals=True,
 )

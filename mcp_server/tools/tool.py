@@ -10,10 +10,11 @@ from mcp_types import Tool as ListedTool
 from mcp_types import ToolAnnotations
 from pydantic import BaseModel, ConfigDict, TypeAdapter
 
+from mcp_server.agents import Agents
 from mcp_server.audit import Call, Recorder
 from mcp_server.caller import Caller
 from mcp_server.gate import Gate
-from mcp_server.pools import Pools
+from mcp_server.pools import Capability, Pools
 from mcp_server.rows import Rows
 from mcp_server.session import Sessions
 from mcp_server.settings import Settings
@@ -30,6 +31,8 @@ class Access:
     """What tools work with."""
 
     settings: Settings
+    agents: Agents
+    #: Of this call; before there is one, whom the process speaks for.
     caller: Caller
     gate: Gate
     pools: Pools
@@ -75,6 +78,7 @@ class Tool:
     Attributes:
         arguments: model of what it takes.
         result: TypedDict of what it answers on success; on failure see `Failure.fields`.
+        heals: it changes the schema.
     """
 
     name: str
@@ -87,6 +91,14 @@ class Tool:
     destructive: bool = False
     idempotent: bool = True
     failure_fields: Mapping[str, object] = field(default_factory=dict)
+    heals: bool = False
+
+    @property
+    def capability(self) -> Capability:
+        """What an agent must be able to do to have this tool."""
+        if self.heals:
+            return Capability.HEAL
+        return Capability.READ if self.read_only else Capability.WRITE
 
     def listed(self) -> ListedTool:
         """The entry of tools/list."""

@@ -162,5 +162,26 @@ begin
         raise exception 'privileges: may not be executed, so that policies fail: %', found
             using hint = 'Run sql/load.sql again.';
     end if;
+
+    -- Where a superuser applied sql/, atlas_guard may lower temp_file_limit; nobody else may change anything.
+    select string_agg(format('%s: %s %s', entry.grantee::regrole, entry.privilege_type, pg_parameter_acl.parname), '; ')
+    into found
+    from pg_parameter_acl
+    cross join aclexplode(pg_parameter_acl.paracl) as entry
+    where
+        entry.grantee in (
+            select pg_roles.oid from pg_roles
+            where pg_roles.rolname in ('atlas_owner', 'atlas_guard', 'atlas_functions', 'atlas', 'migrator')
+            or pg_roles.rolname ~ '^mcp_'
+            union all
+            select 0
+        )
+        and (
+            entry.grantee::regrole::text <> 'atlas_guard' or pg_parameter_acl.parname <> 'temp_file_limit'
+            or entry.privilege_type <> 'SET' or entry.is_grantable
+        );
+    if found is not null then
+        raise exception 'privileges: settings: %', found using hint = 'Run sql/load.sql again.';
+    end if;
 end
 $$;

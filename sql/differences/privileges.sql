@@ -108,13 +108,35 @@ select
     schema_of_ours.keeper
 from pg_proc
 inner join schema_of_ours on schema_of_ours.oid = pg_proc.pronamespace
-where not exists (
-    select
-    from pg_depend
-    where
-        pg_depend.classid = 'pg_proc'::regclass and pg_depend.objid = pg_proc.oid
-        and pg_depend.deptype = 'e'
-);
+where
+    not exists (
+        select
+        from pg_depend
+        where
+            pg_depend.classid = 'pg_proc'::regclass and pg_depend.objid = pg_proc.oid
+            and pg_depend.deptype = 'e'
+    )
+
+union all
+-- Settings of the server that somebody may change, or shall: a superuser alone decides about them.
+select
+    'parameter',
+    null,
+    setting.name,
+    format('parameter %I', setting.name),
+    -- The first superuser, who is their owner.
+    10::oid,
+    coalesce(present.paracl, acldefault('p', 10)),
+    null,
+    null
+from (
+    select privilege.name from declared.privilege
+    where privilege.kind = 'parameter'
+    union
+    select parname from pg_parameter_acl
+) as setting (name)
+left join pg_parameter_acl as present on present.parname = setting.name
+where current_setting('is_superuser') = 'on';
 
 create view declared.privilege_difference as
 with

@@ -15,7 +15,7 @@ from tests.docker.project import ROOT, VARIABLES, Project
 ONE_SHOT = {"secrets", "schema", "migrate"}
 LASTING = {"postgres", "mcp"}
 #: Fixed by the container, so not for the operator to set there.
-MCP_FIXED = {"MCP_HOST", "MCP_PORT"}
+MCP_FIXED = {"MCP_HOST", "MCP_PORT", "MCP_AGENTS_FILE", "MCP_TLS_CERT", "MCP_TLS_KEY"}
 
 
 @pytest.fixture(scope="module")
