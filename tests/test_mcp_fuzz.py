@@ -30,6 +30,7 @@ pytestmark = pytest.mark.anyio
 
 SEED = int(os.environ.get("MCP_FUZZ_SEED", "20260331"))
 STATEMENTS = int(os.environ.get("MCP_FUZZ_STATEMENTS", "11000"))
+DEEP_STATEMENTS = int(os.environ.get("DEEP_STATEMENTS", "440000"))
 _BATCH = 250
 GATE = Gate()
 
@@ -152,7 +153,7 @@ async def test_what_the_gate_calls_a_read_changes_nothing(database: Server, logi
 async def test_long(database: Server, login: str) -> None:
     seed = int(os.environ.get("MCP_FUZZ_SEED") or time.time())
     print(f"MCP_FUZZ_SEED={seed}")
-    assert await fuzz(database, login, seed, 40 * STATEMENTS) > 0
+    assert await fuzz(database, login, seed, DEEP_STATEMENTS) > 0
 
 
 @pytest.mark.parametrize(

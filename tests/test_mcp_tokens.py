@@ -25,6 +25,7 @@ READS = {
     "postgres_list_tables",
     "postgres_describe_table",
     "postgres_health_check",
+    "postgres_call_status",
 }
 ADD_FILE = (
     "insert into files (path, name, size, mtime, is_dir, last_scanned)"

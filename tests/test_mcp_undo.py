@@ -262,7 +262,7 @@ async def test_who_sees_the_rows_may_undo_another_s_call(filled: Server) -> None
         goals = await tetyana.execute("update tasks set goal = 'x' where goal = 'goal'")
         of_b = await tetyana.execute(f"delete from tasks where session_id = '{B}'")
     before = everything(filled)
-    async with agent(filled, agent="grisha", session_id=A) as bound:
+    async with agent(filled, agent="atlas", session_id=A) as bound:
         for call in (goals, of_b):
             refused = await undo(bound, call)
             assert refused["success"] is False
@@ -271,7 +271,7 @@ async def test_who_sees_the_rows_may_undo_another_s_call(filled: Server) -> None
             assert B not in str(refused)
             assert everything(filled) == before
         assert (await undo(bound, mine))["success"]
-    async with agent(filled, agent="grisha") as every:
+    async with agent(filled, agent="atlas") as every:
         assert (await undo(every, of_b))["success"]
         assert (await undo(every, goals))["success"]
     assert {row[0] for row in query(filled, "select goal from tasks")} == {"goal"}
