@@ -200,7 +200,8 @@ def database(draw: st.DrawFn) -> list[Statement]:
 def write(path: Path, statements: list[Statement]) -> dict[str, list[tuple[object, ...]]]:
     """Make the file; its tables with their rows, read by SQLite alone, text as its bytes."""
     with closing(sqlite3.connect(path, isolation_level=None)) as connection:
-        connection.execute("pragma journal_mode = off")
+        # Not off: what fails half-way must be undone, or SQLite itself cannot read the file.
+        connection.execute("pragma journal_mode = memory")
         connection.execute("pragma ignore_check_constraints = on")
         connection.execute("pragma user_version = 1")
         connection.execute("begin")
