@@ -31,7 +31,8 @@ do $$
 declare relation record;
 begin
     for relation in
-        select oid::regclass as name, relkind from pg_class
+        -- Not as regclass: a view that went with another has no name any more, only a number.
+        select format('public.%I', relname) as name, relkind from pg_class
         where relnamespace = 'public'::regnamespace and relkind in ('r', 'v')
           and oid::regclass::text <> all (string_to_array('{known}', ','))
         order by relkind desc
