@@ -50,10 +50,18 @@ def _ordered(pairs: Sequence[tuple[str, object]]) -> dict[str, object]:
     members = dict(pairs)
     if len(members) < 2:
         return members
+    names = tuple(members)
+    keys = _order(names)
+    return members if keys == names else {key: members[key] for key in keys}
+
+
+# Most objects of a column have the keys of the one before.
+@lru_cache(maxsize=1024)
+def _order(names: tuple[str, ...]) -> tuple[str, ...]:
     # Characters sort like their bytes in UTF-8.
-    keys = sorted(members)
+    keys = sorted(names)
     keys.sort(key=len if "".join(keys).isascii() else _byte_length)
-    return {key: members[key] for key in keys}
+    return tuple(keys)
 
 
 def _byte_length(key: str) -> int:

@@ -18,6 +18,7 @@ from migration.canonical import line_digest, row_digest, sql_digest
 from migration.convert import Converted
 from migration.plain import NotPlainError, PlainTable
 from migration.plan import TablePlan
+from migration.ranges import WHOLE, Range
 from migration.rows import RefusedRow, RowConverter
 from migration.source import Batch, Pace, Row, read_batches
 from migration.statements import statement
@@ -126,7 +127,7 @@ class RowDigester:
         return None if isinstance(converted, RefusedRow) else self.digest(converted)
 
     def scan(
-        self, snapshot: Path, start: int = 0, stop: int | None = None
+        self, snapshot: Path, start: int = 0, stop: int | None = None, within: Range = WHOLE
     ) -> Iterator[tuple[Batch, list[bytes | None]]]:
         """The table's rows, with the digest of each one; None where it cannot be converted.
 
@@ -134,9 +135,10 @@ class RowDigester:
             snapshot: the source.
             start: begin with the row at this position.
             stop: end before the row at this position.
+            within: of these rows only, and positions are counted among them.
         """
-        pace = Pace()
-        for batch in read_batches(snapshot, self._table.table, pace, start=start, stop=stop):
+        pace, table = Pace(), self._table.table
+        for batch in read_batches(snapshot, table, pace, start=start, stop=stop, within=within):
             try:
                 lines = self._plain.lines(batch)
             except NotPlainError:
@@ -150,12 +152,16 @@ class RowDigester:
 
 
 def source_digest(
-    snapshot: Path, table: TablePlan, start: int = 0, stop: int | None = None
+    snapshot: Path,
+    table: TablePlan,
+    start: int = 0,
+    stop: int | None = None,
+    within: Range = WHOLE,
 ) -> TableDigest:
-    """The digest of the source rows of start ≤ position < stop that can be converted at all."""
+    """The digest of the source rows that can be converted at all, of those that `scan` reads."""
     result = TableDigest()
     digester = RowDigester(table)
-    for _, digests in digester.scan(snapshot, start, stop):
+    for _, digests in digester.scan(snapshot, start, stop, within):
         result.add_all(filter(None, digests))
     result.repairs = digester.repairs
     return result

@@ -1,7 +1,7 @@
 """The facts about a column, each one as the SQLite aggregate that counts it."""
 
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from enum import IntEnum, auto
 
 from pydantic import BaseModel, ConfigDict
@@ -12,13 +12,17 @@ _HEXADECIMAL = "[0-9a-f]"
 _UUID = "-".join(_HEXADECIMAL * length for length in (8, 4, 4, 4, 12))
 #: The facts that are values, not counts: there may be none.
 _EXTREMES = ("smallest", "largest", "smallest_real", "largest_real")
+#: Results of aggregates, by the name of the fact.
+Counts = dict[str, int | float | None]
 # {column}, {kind} and {form} stand for columns of a subquery (`prepared`): SQLite would compute
 # the storage class, and what a text looks like, once more for every fact.
 _KIND = "{kind}"
+WITH_NUL = "instr({column}, char(0)) > 0"
+IS_TEXT = "is_text({column})"
 _TEXT = f"{_KIND} = 'text'"
 # Compared as it stands, a column of numeric affinity (every DATETIME) makes a number of '0001'.
 _YEAR = "substr({column}, 1, 4) >= '0001'"
-_BYTES = (
+BYTES = (
     "octet_length({column})"
     if sqlite3.sqlite_version_info >= (3, 43)
     else "length(cast({column} as blob))"
@@ -91,7 +95,7 @@ class ColumnProfile(BaseModel):
         return self.integers + self.reals + self.texts + self.blobs
 
     @classmethod
-    def of(cls, counts: dict[str, int | float | None]) -> "ColumnProfile":
+    def of(cls, counts: Counts) -> "ColumnProfile":
         """From the results of `expressions`, by name; a sum over no rows is NULL in SQLite."""
         forms = {
             name.removeprefix("form_"): value or 0
@@ -134,7 +138,7 @@ def expressions(connection: sqlite3.Connection, *, everything: bool) -> dict[str
     return found
 
 
-class _Form(IntEnum):
+class Form(IntEnum):
     """What a text looks like: at most one of these."""
 
     DATE = auto()
@@ -146,6 +150,18 @@ class _Form(IntEnum):
     UUID = auto()
 
 
+#: What counts each form.
+FORMS = {
+    Form.DATE: "dates",
+    Form.TIMESTAMP: "timestamps",
+    Form.TIMESTAMP_T: "timestamps_t",
+    Form.TIMESTAMP_UTC: "timestamps_utc",
+    Form.JSON: "json_documents",
+    Form.BOOLEAN: "boolean_texts",
+    Form.UUID: "uuids",
+}
+
+
 def prepared(table: str, columns: Sequence[str]) -> str:
     """The subquery that the facts are counted in.
 
@@ -153,7 +169,7 @@ def prepared(table: str, columns: Sequence[str]) -> str:
         table: the text after FROM.
         columns: quoted names; the number of a column is its place among these.
     """
-    form = _form_of_text()
+    form = form_of_text()
     values = ", ".join(
         f"{name} as c{number}, typeof({name}) as k{number}, {form.format(column=name)} as f{number}"
         for number, name in enumerate(columns)
@@ -167,7 +183,19 @@ def of_column(expression: str, number: int) -> str:
     return expression.format(column=f"c{number}", kind=f"k{number}", form=f"f{number}")
 
 
-def _form_of_text() -> str:
+def merged(parts: Iterable[Counts]) -> Counts:
+    """The facts of a whole, from those of its parts; NULL in one of them says nothing."""
+    found: dict[str, list[int | float]] = {}
+    for part in parts:
+        for name, value in part.items():
+            found.setdefault(name, []).extend(() if value is None else (value,))
+    return {
+        name: _JOINED.get(name, sum)(values) if values else None for name, values in found.items()
+    }
+
+
+def form_of_text() -> str:
+    """What a text looks like, a `Form`; 0 or NULL where it has none, or the value is no text."""
     exists = (
         f"{{column}} glob '{_DATE}[ T]{_TIME}*' and {_YEAR}"
         # A moment that does not exist is moved by SQLite, and so is not equal to itself.
@@ -179,41 +207,32 @@ def _form_of_text() -> str:
     return (
         "case when typeof({column}) <> 'text' then 0"
         f" when {{column}} glob '{_DATE}' then"
-        f" case when date({{column}}, '+0 days') = {{column}} and {_YEAR} then {_Form.DATE:d} end"
+        f" case when date({{column}}, '+0 days') = {{column}} and {_YEAR} then {Form.DATE:d} end"
         f" when {exists} then case"
-        f" when {separator} = ' ' and {_precise(0)} then {_Form.TIMESTAMP:d}"
-        f" when {separator} = 'T' and {_precise(0)} then {_Form.TIMESTAMP_T:d}"
-        f" when {{column}} glob '*Z' and {_precise(1)} then {_Form.TIMESTAMP_UTC:d}"
-        f" when {{column}} glob '*+00:00' and {_precise(6)} then {_Form.TIMESTAMP_UTC:d} end"
-        f" when {{column}} in ('t', 'f') then {_Form.BOOLEAN:d}"
-        f" when {{column}} glob '{_UUID}' then {_Form.UUID:d}"
+        f" when {separator} = ' ' and {_precise(0)} then {Form.TIMESTAMP:d}"
+        f" when {separator} = 'T' and {_precise(0)} then {Form.TIMESTAMP_T:d}"
+        f" when {{column}} glob '*Z' and {_precise(1)} then {Form.TIMESTAMP_UTC:d}"
+        f" when {{column}} glob '*+00:00' and {_precise(6)} then {Form.TIMESTAMP_UTC:d} end"
+        f" when {{column}} in ('t', 'f') then {Form.BOOLEAN:d}"
+        f" when {{column}} glob '{_UUID}' then {Form.UUID:d}"
         " when substr({column}, 1, 1) in ('{{', '[') and json_valid({column})"
-        f" then {_Form.JSON:d} end"
+        f" then {Form.JSON:d} end"
     )
 
 
 def _deciding() -> dict[str, str]:
-    forms = {
-        "dates": _Form.DATE,
-        "timestamps": _Form.TIMESTAMP,
-        "timestamps_t": _Form.TIMESTAMP_T,
-        "timestamps_utc": _Form.TIMESTAMP_UTC,
-        "json_documents": _Form.JSON,
-        "boolean_texts": _Form.BOOLEAN,
-        "uuids": _Form.UUID,
-    }
     return {
-        "nulls": _count("{column} is null"),
-        "integers": _count(f"{_KIND} = 'integer'"),
-        "reals": _count(f"{_KIND} = 'real'"),
-        "texts": _count(_TEXT),
-        "blobs": _count(f"{_KIND} = 'blob'"),
+        "nulls": count("{column} is null"),
+        "integers": count(f"{_KIND} = 'integer'"),
+        "reals": count(f"{_KIND} = 'real'"),
+        "texts": count(_TEXT),
+        "blobs": count(f"{_KIND} = 'blob'"),
         "smallest": f"min(case {_KIND} when 'integer' then {{column}} end)",
         "largest": f"max(case {_KIND} when 'integer' then {{column}} end)",
-        "longest": f"max(case when {_KIND} in ('text', 'blob') then {_BYTES} end)",
-        "with_nul": _count(f"{_TEXT} and instr({{column}}, char(0)) > 0"),
-        **{name: _count(f"{{form}} = {form:d}") for name, form in forms.items()},
-        "text_blobs": _count(f"{_KIND} = 'blob' and is_text({{column}})"),
+        "longest": f"max(case when {_KIND} in ('text', 'blob') then {BYTES} end)",
+        "with_nul": count(f"{_TEXT} and {WITH_NUL}"),
+        **{name: count(f"{{form}} = {form:d}") for form, name in FORMS.items()},
+        "text_blobs": count(f"{_KIND} = 'blob' and {IS_TEXT}"),
     }
 
 
@@ -222,12 +241,12 @@ def _explaining(connection: sqlite3.Connection) -> dict[str, str]:
     number = f"{_KIND} in ('integer', 'real')"
     found = {
         # Only text with anything beyond ASCII is worth a call into Python.
-        "bad_utf8": _count(
+        "bad_utf8": count(
             f"{_TEXT} and {{column}} glob '*[^\x01-\x7f]*'"
             " and not is_utf8(cast({column} as blob))"
         ),
-        "json_valid": _count(f"{_TEXT} and json_valid({{column}})"),
-        "uuids_other": _count(
+        "json_valid": count(f"{_TEXT} and json_valid({{column}})"),
+        "uuids_other": count(
             f"{_TEXT} and length({{column}}) between 32 and 38 and {{column}} not glob '{_UUID}'"
             " and lower(replace(replace(replace({column}, '-', ''), '{{', ''), '}}', ''))"
             f" glob '{_HEXADECIMAL * 32}'"
@@ -237,24 +256,25 @@ def _explaining(connection: sqlite3.Connection) -> dict[str, str]:
         "form_with_blank": _form(f"{_DATE} {_TIME}*", "not glob '*[-+Z]*'"),
         "form_with_t": _form(f"{_DATE}T{_TIME}*", "not glob '*[-+Z]*'"),
         "form_with_offset": _form(f"{_DATE}[ T]{_TIME}*", "glob '*[-+Z]*'"),
-        "form_date_only": _count(
+        "form_date_only": count(
             f"{_TEXT} and {{column}} glob '{_DATE}' and {{column}} not glob '0000-*'"
         ),
-        "form_time_only": _count(f"{_TEXT} and {{column}} glob '{_TIME}*'"),
-        "form_zero": _count(f"{_TEXT} and {{column}} glob '0000-00-00*'"),
-        "form_empty": _count(f"{_TEXT} and {{column}} = ''"),
-        "form_julian": _count(f"{number} and {{column}} between 2400000 and 2500000"),
+        "form_time_only": count(f"{_TEXT} and {{column}} glob '{_TIME}*'"),
+        "form_zero": count(f"{_TEXT} and {{column}} glob '0000-00-00*'"),
+        "form_empty": count(f"{_TEXT} and {{column}} = ''"),
+        "form_julian": count(f"{number} and {{column}} between 2400000 and 2500000"),
     }
     for unit, factor in (("s", 1), ("ms", 10**3), ("us", 10**6)):
         low, high = 10**8 * factor, 5 * 10**9 * factor
-        found[f"form_epoch_{unit}"] = _count(f"{number} and {{column}} between {low} and {high}")
+        found[f"form_epoch_{unit}"] = count(f"{number} and {{column}} between {low} and {high}")
     if not str(encoding).startswith("UTF-8"):
         # SQLite itself turns UTF-16 into UTF-8, so there is nothing bad left to see.
         found["bad_utf8"] = "0"
     return found
 
 
-def _count(condition: str) -> str:
+def count(condition: str) -> str:
+    """The aggregate that counts the rows where a condition is true."""
     # In a CASE, unlike in sum(a and b), SQLite stops at the first condition that is false.
     return f"count(case when {condition} then 1 end)"
 
@@ -270,7 +290,7 @@ def _precise(mark: int) -> str:
 
 def _form(pattern: str, offset: str) -> str:
     # The date itself has hyphens: the offset is looked for behind the time.
-    return _count(
+    return count(
         f"{_TEXT} and {{column}} glob '{pattern}' and {{column}} not glob '0000-*'"
         f" and substr({{column}}, 20) {offset}"
     )
@@ -286,3 +306,14 @@ def _is_utf8(raw: bytes) -> bool:
 
 def _is_text(raw: bytes) -> bool:
     return b"\0" not in raw and _is_utf8(raw)
+
+
+_JOINED: dict[str, Callable[[Iterable[int | float]], int | float]] = {
+    "smallest": min,
+    "largest": max,
+    "longest": max,
+    "smallest_real": min,
+    "largest_real": max,
+}
+#: The facts that decide a type.
+NAMES = tuple(_deciding())

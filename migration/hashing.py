@@ -1,20 +1,31 @@
 """The source's digests, computed by other processes while the load runs."""
 
+import os
 import signal
+import sqlite3
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import ProcessPoolExecutor
-from contextlib import contextmanager
+from concurrent.futures import Future, ProcessPoolExecutor
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
-from multiprocessing import get_context
+from multiprocessing import get_context, parent_process
+from multiprocessing.process import BaseProcess
 from pathlib import Path
+from threading import Thread
 
 from migration.digest import TableDigest, source_digest
 from migration.plan import Plan, TablePlan
+from migration.ranges import WHOLE, Range, ranges_of
+from migration.source import open_source
 
 #: Bytes of a source that is hashed sooner than a process for it is started.
 _SMALL_SOURCE = 4_000_000
-#: Rows that are not worth a process of their own: a part begins by skipping those before it.
+#: Rows of a table without rowids that are not worth a process of their own: a part of it begins
+#: by skipping those before it.
 _FEWEST_ROWS = 100_000
+#: Of other tables, parts have at least so many rows, ...
+_FEWEST_IN_RANGE = 5_000
+#: ... and each process has so many of them, so that all are done at about the same time.
+_PARTS = 8
 #: More processes than this wait for the load, which has one stream.
 _MOST_PROCESSES = 4
 
@@ -23,11 +34,14 @@ Digests = dict[str, TableDigest]
 
 @dataclass(frozen=True)
 class _Part:
-    """Some rows of a table: positions start ≤ n < stop."""
+    """Some rows of a table: positions start ≤ n < stop of a range."""
 
     table: TablePlan
-    start: int
-    stop: int
+    #: About how many.
+    rows: int
+    start: int = 0
+    stop: int | None = None
+    range: Range = WHOLE
 
 
 @contextmanager
@@ -41,17 +55,18 @@ def hashing(snapshot: Path, plan: Plan, jobs: int) -> Iterator[Callable[[], Dige
     """
     if snapshot.stat().st_size < _SMALL_SOURCE:
         # Starting a process takes longer: this is done when it is asked for.
-        yield lambda: _merged((part, _hash(snapshot, part)) for part in _parts(plan, 1))
+        yield lambda: _merged((part, _hash(snapshot, part)) for part in _parts(snapshot, plan, 1))
         return
     processes = max(1, min(jobs - 1, _MOST_PROCESSES))
     # Spawned, not forked: a child must not share the connection's socket.
     with ProcessPoolExecutor(processes, get_context("spawn"), initializer=_begin) as pool:
-        parts = _parts(plan, processes)
-        futures = [pool.submit(_hash, snapshot, part) for part in parts]
+        work = {
+            part: pool.submit(_hash, snapshot, part) for part in _parts(snapshot, plan, processes)
+        }
         try:
-            yield lambda: _merged(zip(parts, (future.result() for future in futures), strict=True))
+            yield lambda: _merged(_finished(snapshot, work))
         except BaseException:
-            for future in futures:
+            for future in work.values():
                 future.cancel()
             for process in pool._processes.values():
                 process.terminate()
@@ -61,21 +76,55 @@ def hashing(snapshot: Path, plan: Plan, jobs: int) -> Iterator[Callable[[], Dige
 def _begin() -> None:
     # Ctrl-C reaches the whole process group: the parent alone decides what it means.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    # A parent that was killed tells nobody: its processes would wait for work for ever.
+    Thread(target=_end_with, args=(parent_process(),), daemon=True).start()
 
 
-def _parts(plan: Plan, processes: int) -> list[_Part]:
+def _end_with(parent: BaseProcess | None) -> None:
+    if parent is not None:
+        parent.join()
+        os._exit(1)
+
+
+def _finished(
+    snapshot: Path, work: dict[_Part, Future[TableDigest]]
+) -> Iterator[tuple[_Part, TableDigest]]:
+    """All digests. Instead of waiting, this process does what no other one has begun."""
+    for part, future in reversed(work.items()):
+        if future.cancel():
+            yield part, _hash(snapshot, part)
+    for part, future in work.items():
+        if not future.cancelled():
+            yield part, future.result()
+
+
+def _parts(snapshot: Path, plan: Plan, processes: int) -> list[_Part]:
     """All rows, the largest parts first, none so large that the others wait for it."""
-    largest = max(_FEWEST_ROWS, -(-plan.rows // processes))
-    parts = [
-        _Part(table, start, min(start + largest, table.rows))
-        for table in plan.tables
-        for start in range(0, max(table.rows, 1), largest)
+    with closing(open_source(snapshot, immutable=True)) as connection:
+        parts = [
+            part
+            for table in plan.tables
+            for part in _parts_of(connection, table, processes, plan.rows)
+        ]
+    return sorted(parts, key=lambda part: -part.rows)
+
+
+def _parts_of(
+    connection: sqlite3.Connection, table: TablePlan, processes: int, rows: int
+) -> list[_Part]:
+    most = max(_FEWEST_IN_RANGE, rows // (processes * _PARTS))
+    ranges = ranges_of(connection, table.table, -(-table.rows // most) or 1)
+    if len(ranges) > 1:
+        return [_Part(table, table.rows // len(ranges), range=part) for part in ranges]
+    most = max(_FEWEST_ROWS, -(-rows // processes))
+    return [
+        _Part(table, min(most, table.rows - start), start, min(start + most, table.rows))
+        for start in range(0, max(table.rows, 1), most)
     ]
-    return sorted(parts, key=lambda part: part.start - part.stop)
 
 
 def _hash(snapshot: Path, part: _Part) -> TableDigest:
-    return source_digest(snapshot, part.table, part.start, part.stop)
+    return source_digest(snapshot, part.table, part.start, part.stop, part.range)
 
 
 def _merged(parts: Iterable[tuple[_Part, TableDigest]]) -> Digests:

@@ -1,4 +1,8 @@
-"""What the values really are, per column: counted by SQLite itself, in one pass over each table."""
+"""What the values really are, per column: counted by SQLite itself.
+
+Where the facts only decide types, a column is guessed from its first rows and the guess is proved
+in one pass (`guess`); all facts are counted only of the columns where it was wrong.
+"""
 
 import sqlite3
 from collections.abc import Collection, Iterable
@@ -8,14 +12,17 @@ from pathlib import Path
 from pydantic import BaseModel, ConfigDict
 
 from migration import facts
-from migration.facts import ColumnProfile
+from migration.counter import Counter, unordered
+from migration.facts import ColumnProfile, Counts
+from migration.guess import Guess, guess
 from migration.known import TargetTables, known_as
 from migration.quoting import quote_name
+from migration.ranges import ranges_of
 from migration.schema import ForeignKey, LeftOut, Table, View, read_schema
 from migration.source import explained, open_source
 
-#: SQLite allows 2000 columns in a result; a wide table is profiled in several passes.
-_RESULT_COLUMNS = 1900
+#: Rows that a guess is made from.
+_SEEN = 100
 
 
 class TableProfile(BaseModel):
@@ -56,6 +63,7 @@ def profile_source(
     *,
     left_out: Iterable[LeftOut] = (),
     everything: bool = False,
+    jobs: int = 1,
 ) -> Profile:
     """Profile a snapshot.
 
@@ -65,18 +73,19 @@ def profile_source(
             so without `everything` their rows are counted and nothing more.
         left_out: what did not even arrive in the snapshot.
         everything: also the facts that explain and decide nothing: date forms, bad UTF-8, orphans.
+        jobs: how many threads may count at the same time.
 
     Raises:
         SourceError: it cannot be opened.
     """
     with explained(path), closing(open_source(path, immutable=True)) as connection:
-        facts.prepare(connection)
-        profiler = _Profiler(connection, target or {}, everything=everything)
-        schema = read_schema(connection)
-        profiles, unreadable = profiler.virtual(schema.tables)
-        if unreadable:
-            schema = read_schema(connection, unreadable)
-        profiles += [profiler.table(table) for table in schema.tables if not table.virtual]
+        with Counter(path, jobs) as counter:
+            profiler = _Profiler(connection, counter, target or {}, everything=everything)
+            schema = read_schema(connection)
+            profiles, unreadable = profiler.virtual(schema.tables)
+            if unreadable:
+                schema = read_schema(connection, unreadable)
+            profiles += [profiler.table(table) for table in schema.tables if not table.virtual]
         profiles.sort(key=lambda entry: entry.table.name)
         if everything:
             profiles = [_with_orphans(connection, entry, profiles) for entry in profiles]
@@ -89,9 +98,15 @@ class _Profiler:
     """Profiles one table after another."""
 
     def __init__(
-        self, connection: sqlite3.Connection, target: TargetTables, *, everything: bool
+        self,
+        connection: sqlite3.Connection,
+        counter: Counter,
+        target: TargetTables,
+        *,
+        everything: bool,
     ) -> None:
         self._connection = connection
+        self._counter = counter
         self._target = target
         self._everything = everything
         self._expressions = facts.expressions(connection, everything=everything)
@@ -109,48 +124,41 @@ class _Profiler:
 
     def table(self, table: Table) -> TableProfile:
         """One table, read to its end."""
-        # An index may be ordered by a collation that only the application knows.
-        name = quote_name(table.name) + ("" if table.virtual else " not indexed")
-        count = f"select count(*) from {name}"  # noqa: S608
-        rows: int = self._connection.execute(count).fetchone()[0]
         known = known_as(self._connection, table, self._target)
         decided = set[str]() if self._everything else {column.name for column in known or ()}
         wanted = [column.name for column in table.columns if column.name.lower() not in decided]
-        found = _count(self._connection, name, wanted, self._expressions)
+        ranges = ranges_of(self._connection, table, self._counter.pieces)
+        rows = self._counter.rows(table, ranges)
+        found: dict[str, Counts] = {}
+        if not self._everything:
+            found = self._counter.proved(table, ranges, self._guessed(table, wanted))
+        missing = [name for name in wanted if name not in found]
+        found |= self._counter.facts(table, ranges, missing, self._expressions)
         null_keys, duplicates = (
             _key_faults(self._connection, table) if self._everything else (None, None)
         )
         return TableProfile(
             table=table,
             rows=rows,
-            columns=found,
+            columns={name: ColumnProfile.of(found[name]) for name in wanted},
             known=known is not None,
             null_keys=null_keys,
             duplicate_keys=duplicates,
         )
 
-
-def _count(
-    connection: sqlite3.Connection,
-    table: str,
-    columns: list[str],
-    expressions: dict[str, str],
-) -> dict[str, ColumnProfile]:
-    found = {}
-    step = _RESULT_COLUMNS // len(expressions)
-    for start in range(0, len(columns), step):
-        names = columns[start : start + step]
-        text = ", ".join(
-            facts.of_column(expression, number)
-            for number in range(len(names))
-            for expression in expressions.values()
-        )
-        prepared = facts.prepared(table, list(map(quote_name, names)))
-        values = connection.execute(f"select {text} from {prepared}").fetchone()  # noqa: S608
-        for number, name in enumerate(names):
-            part = values[number * len(expressions) : (number + 1) * len(expressions)]
-            found[name] = ColumnProfile.of(dict(zip(expressions, part, strict=True)))
-    return found
+    def _guessed(self, table: Table, columns: Iterable[str]) -> dict[str, Guess]:
+        """What the columns seem to hold, by their first rows."""
+        found = {}
+        for column in columns:
+            name = quote_name(column)
+            form = facts.form_of_text().format(column=name)
+            seen = self._connection.execute(
+                f"select typeof({name}), {form} from {unordered(table)} limit {_SEEN}"  # noqa: S608
+            ).fetchall()
+            guessed = guess(seen)
+            if guessed is not None:
+                found[column] = guessed
+        return found
 
 
 def _key_faults(connection: sqlite3.Connection, table: Table) -> tuple[int, int]:

@@ -4,6 +4,7 @@ Invariant: everything that changes the target happens in one transaction, which 
 after every value was compared. Whatever goes wrong before, the target is as it was.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -28,8 +29,9 @@ from migration.progress import RowProgress, Steps
 from migration.quarantine.export import export_refused, export_run
 from migration.quoting import printable
 from migration.report.report import Report, RunFacts
+from migration.reverse.install import allow_writes
 from migration.rows import RefusedRow
-from migration.snapshot import take_snapshot
+from migration.snapshot import Snapshot, take_snapshot
 from migration.statements import Connection, fetch, fetch_number, statement
 from migration.target import (
     analyze,
@@ -43,7 +45,7 @@ from migration.target import (
     target_drift,
     use_workers,
 )
-from migration.verify import VerifiedTable, verify_table
+from migration.verify import VerifiedTable, target_side, verify_table
 from migration.views import create_views
 
 
@@ -64,6 +66,8 @@ class Options:
     existing: Existing = Existing.REFUSE
     #: How many processes may work at the same time, on each side.
     jobs: int = 2
+    #: Called with the run's id and its snapshot in the transaction that makes the run last.
+    recorded: Callable[[Connection, int, Snapshot], None] | None = None
 
 
 @dataclass(frozen=True)
@@ -106,10 +110,15 @@ def migrate(server: Server, options: Options, steps: Steps) -> Outcome:
             report = Report(last[0]["report"])
             report.write(snapshot.directory)
             export_run(connection, snapshot.directory, last[0]["id"])
+            if options.recorded:
+                with connection.transaction():
+                    options.recorded(connection, last[0]["id"], snapshot)
             return Outcome(report, snapshot.directory, already_done=True)
         with steps.step("profile"):
             target = read_target(connection, options.schema)
-            profile = profile_source(snapshot.path, target, left_out=snapshot.left_out)
+            profile = profile_source(
+                snapshot.path, target, left_out=snapshot.left_out, jobs=options.jobs
+            )
         with steps.step("plan"):
             check_schema(connection, options.schema)
             plan = make_plan(
@@ -146,16 +155,22 @@ def _load_and_prove(
         ):
             _stage(engine, facts, progress)
             with connection.transaction():
+                if options.existing is not Existing.REFUSE:
+                    # Its platform may have gone back to SQLite, and comes again.
+                    allow_writes(connection)
                 merged = _load(connection, facts, engine, progress, options.existing)
                 refusal = _stop_unless_allowed(facts, allowed=options.quarantine)
-                with facts.steps.step("verify"):
-                    progress.begin("verify")
-                    facts.verified = _verify(connection, facts, digests(), merged, progress)
-                    changed = present.changed(connection, merged.values())
-                _stop_at_differences(facts, changed)
+                # Before the proof: the source's digests may not be finished yet.
                 with facts.steps.step("analyze"):
                     analyze(connection, facts.plan)
-                _record(connection, facts, merged)
+                with facts.steps.step("verify"):
+                    progress.begin("verify")
+                    facts.verified = _verify(connection, facts, digests, merged, progress)
+                    changed = present.changed(connection, merged.values())
+                _stop_at_differences(facts, changed)
+                run_id = _record(connection, facts, merged)
+                if options.recorded:
+                    options.recorded(connection, run_id, facts.snapshot)
                 facts.snapshot.settle()
     except _StopError as stop:
         return stop.reason
@@ -240,10 +255,16 @@ def _size(connection: Connection, loaded: LoadedTable) -> int:
 def _verify(
     connection: Connection,
     facts: RunFacts,
-    digests: Digests,
+    source_digests: Callable[[], Digests],
     merged: dict[str, Present],
     progress: RowProgress,
 ) -> list[VerifiedTable]:
+    # PostgreSQL's side first: that of the source is still being worked at.
+    targets = {
+        table.target: target_side(connection, table, merged.get(table.target))
+        for table in facts.plan.tables
+    }
+    digests = source_digests()
     facts.repairs = {name: digest.repairs for name, digest in digests.items()}
     by_table: dict[str, list[RefusedRow]] = {}
     for row in facts.refused:
@@ -258,14 +279,15 @@ def _verify(
                 digests[table.target],
                 by_table.get(table.target, ()),
                 present=merged.get(table.target),
+                target=targets[table.target],
             )
         )
         progress.advance(table, table.rows)
     return verified
 
 
-def _record(connection: Connection, facts: RunFacts, merged: dict[str, Present]) -> None:
-    """Leave the run, its plan, its report and its quarantine in the target."""
+def _record(connection: Connection, facts: RunFacts, merged: dict[str, Present]) -> int:
+    """Leave the run, its plan, its report and its quarantine in the target; the run's id."""
     row = connection.execute(
         statement("record_run"),
         {
@@ -281,6 +303,7 @@ def _record(connection: Connection, facts: RunFacts, merged: dict[str, Present])
     facts.run_id = int(str(row[0]))
     quarantine.keep(connection, facts.run_id, facts.refused)
     present.keep_others(connection, facts.run_id, merged.values())
+    return facts.run_id
 
 
 def _refuse_unclean(connection: Connection, server: Server, plan: Plan) -> None:

@@ -14,9 +14,11 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from database.errors import SourceError, UsageError
+from migration.capture.install import strip
 from migration.readable import open_schema, repair_names, unread_objects
 from migration.salvage import salvage
 from migration.schema import LeftOut
+from migration.shared_folder import refuse_shared_folder
 from migration.source import check_source, explained, hint_for, is_busy, open_source
 
 _PAGES_PER_STEP = 4096
@@ -34,6 +36,8 @@ class Snapshot:
     journal_mode: str
     #: What was lost or changed on the way into the snapshot.
     left_out: tuple[LeftOut, ...] = ()
+    #: Of a source whose changes are captured: the last one that the snapshot has.
+    watermark: int | None = None
 
     @property
     def directory(self) -> Path:
@@ -63,6 +67,9 @@ def take_snapshot(source: Path, work: Path, *, salvaging: bool = False) -> Snaps
         UsageError: `work` cannot be written.
     """
     check_source(source)
+    if _size(source.resolve().with_name(f"{source.resolve().name}-wal")):
+        # Somebody writes to it, or died while doing so.
+        refuse_shared_folder(source)
     draft = work / f".snapshot-{os.getpid()}.db"
     damaged = work / f".damaged-{os.getpid()}.db"
     try:
@@ -70,8 +77,9 @@ def take_snapshot(source: Path, work: Path, *, salvaging: bool = False) -> Snaps
         if salvaging:
             journal_mode, left_out = _copy_damaged(source, draft, damaged)
         else:
-            journal_mode, left_out = _copy(source, draft), ()
+            journal_mode, left_out = copy_source(source, draft), ()
         with explained(source):
+            watermark = _strip(draft)
             left_out += _renamed(draft)
             if not salvaging:
                 _check_tables(source, draft)
@@ -90,7 +98,7 @@ def take_snapshot(source: Path, work: Path, *, salvaging: bool = False) -> Snaps
         for leftover in (draft, damaged):
             leftover.unlink(missing_ok=True)
     (directory / "snapshot.sha256").write_text(f"{digest}  snapshot.db\n")
-    return Snapshot(source, path, digest, path.stat().st_size, journal_mode, left_out)
+    return Snapshot(source, path, digest, path.stat().st_size, journal_mode, left_out, watermark)
 
 
 def file_sha256(path: Path) -> str:
@@ -99,8 +107,8 @@ def file_sha256(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def _copy(source: Path, draft: Path) -> str:
-    """Back `source` up into `draft`; return the source's journal mode."""
+def copy_source(source: Path, draft: Path) -> str:
+    """Back `source` up into `draft`, a new file, as one state; return the source's journal mode."""
     draft.unlink(missing_ok=True)
     try:
         with closing(open_source(source)) as reading:
@@ -129,11 +137,11 @@ def _copy(source: Path, draft: Path) -> str:
 
 
 def _copy_damaged(source: Path, draft: Path, damaged: Path) -> tuple[str, tuple[LeftOut, ...]]:
-    """As `_copy`, of a file that may be damaged; also what was lost of it."""
+    """As `copy_source`, of a file that may be damaged; also what was lost of it."""
     damaged.unlink(missing_ok=True)
     lost: tuple[LeftOut, ...] = ()
     try:
-        journal_mode = _copy(source, draft)
+        journal_mode = copy_source(source, draft)
     except SourceError as error:
         # Too damaged for SQLite to copy its pages: the file is taken as it is.
         if is_busy(error.__cause__):
@@ -163,6 +171,13 @@ def _check_tables(source: Path, draft: Path) -> None:
             "Nothing was changed. Open it with the program that wrote it, and a newer SQLite; "
             "--salvage carries over the other tables.",
         )
+
+
+def _strip(draft: Path) -> int | None:
+    """Take out what follows the source: the snapshot is what the source would be without it."""
+    with closing(sqlite3.connect(draft, isolation_level=None)) as connection:
+        open_schema(connection)
+        return strip(connection)
 
 
 def _renamed(draft: Path) -> tuple[LeftOut, ...]:

@@ -14,6 +14,7 @@ from urllib.parse import quote
 from database.errors import SourceError
 from migration.filetype import HEAD, is_sqlite, what_it_is
 from migration.quoting import quote_name
+from migration.ranges import WHOLE, Range
 from migration.readable import open_schema
 from migration.schema import Table
 
@@ -143,12 +144,15 @@ def check_source(path: Path) -> None:
         raise SourceError(f"{path} is not a SQLite database ({what}).", advice)
 
 
-def open_source(path: Path, *, immutable: bool = False) -> sqlite3.Connection:
+def open_source(
+    path: Path, *, immutable: bool = False, own_thread: bool = True
+) -> sqlite3.Connection:
     """A read-only connection.
 
     Args:
         path: an existing SQLite file.
         immutable: nobody writes to the file (a snapshot): read it without any locks.
+        own_thread: only the thread that opens it may use it.
 
     Raises:
         SourceError: SQLite cannot read it.
@@ -156,7 +160,13 @@ def open_source(path: Path, *, immutable: bool = False) -> sqlite3.Connection:
     options = "mode=ro&immutable=1" if immutable else "mode=ro"
     uri = f"file:{quote(os.fsencode(path.absolute()))}?{options}"
     with explained(path):
-        connection = sqlite3.connect(uri, uri=True, isolation_level=None, timeout=BUSY_SECONDS)
+        connection = sqlite3.connect(
+            uri,
+            uri=True,
+            isolation_level=None,
+            timeout=BUSY_SECONDS,
+            check_same_thread=own_thread,
+        )
         try:
             open_schema(connection)
         except BaseException:
@@ -181,7 +191,13 @@ def read_rows(path: Path, table: Table, *, start: int = 0) -> Iterator[Row]:
 
 
 def read_batches(
-    path: Path, table: Table, pace: Pace, *, start: int = 0, stop: int | None = None
+    path: Path,
+    table: Table,
+    pace: Pace,
+    *,
+    start: int = 0,
+    stop: int | None = None,
+    within: Range = WHOLE,
 ) -> Iterator[Batch]:
     """The rows of a table of the snapshot, always in the same order.
 
@@ -193,6 +209,7 @@ def read_batches(
         pace: how many rows a batch has; whoever reads long rows tells it.
         start: skip this many rows.
         stop: end before the row at this position.
+        within: of these rows only, and positions are counted among them.
 
     Raises:
         SourceError: SQLite cannot read a page of the table.
@@ -204,6 +221,7 @@ def read_batches(
         # The table's own b-tree, not an index that happens to hold the same columns: it may be
         # damaged, or in an order that only the application knows.
         text += " not indexed"
+    text += within.condition(table)
     if table.key_expressions:
         text += f" order by {key}"
     position = start

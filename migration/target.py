@@ -73,7 +73,7 @@ def target_drift(connection: Connection, plan: Plan) -> list[Drift]:
     """What is not as sql/ declares it, of its tables that the plan would load."""
     if plan.schema_name != PUBLIC:
         return []
-    with _as_login(connection):
+    with as_login(connection):
         return table_drift(connection, [table.target.lower() for table in plan.tables])
 
 
@@ -118,7 +118,7 @@ def make_schema(connection: Connection, name: str) -> None:
         "select from pg_catalog.pg_namespace where nspname = %s", [name]
     ).fetchone()
     if found is None:
-        with _as_login(connection):
+        with as_login(connection):
             connection.execute(
                 sql.SQL("create schema {} authorization {}").format(
                     sql.Identifier(name), sql.Identifier(OWNER)
@@ -152,7 +152,7 @@ def identifier(table: TablePlan) -> sql.Identifier:
 
 
 @contextmanager
-def _as_login(connection: Connection) -> Iterator[None]:
+def as_login(connection: Connection) -> Iterator[None]:
     """For a moment the login again: it may create schemas, the owner may not."""
     connection.execute("reset role")
     yield

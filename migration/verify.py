@@ -73,6 +73,7 @@ def verify_table(
     replayed: Sequence[ReplayedRow] = (),
     present: Present | None = None,
     others: TableDigest | None = None,
+    target: TableDigest | None = None,
 ) -> VerifiedTable:
     """Compare one table.
 
@@ -86,6 +87,7 @@ def verify_table(
         present: inside a merge, the rows that were there before; those are left out which the
             source has not.
         others: after a merge, the content of the rows that were left out.
+        target: the target's side, where it is known already (`target_side`).
     """
     digester = RowDigester(table)
     # A row that does not convert was never in the source's digest.
@@ -95,7 +97,8 @@ def verify_table(
     for row in replayed:
         source.add(digester.digest(row.values))
     digests = _digests(table, present)
-    target = TableDigest() if table.impossible else _target_digest(connection, digests)
+    if target is None:
+        target = target_side(connection, table, present)
     if others is not None:
         target = target.without(others)
     buckets = source.differing(target)
@@ -105,6 +108,15 @@ def verify_table(
         search = _Search(digests, set(buckets[:_BUCKETS_SEARCHED]), unknown)
         differences = _locate(connection, snapshot, table, search, excluded, replayed=replayed)
     return VerifiedTable(table, target.rows, source.summary(), target.summary(), tuple(differences))
+
+
+def target_side(
+    connection: Connection, table: TablePlan, present: Present | None = None
+) -> TableDigest:
+    """What is in the target, digested by PostgreSQL; inside a merge, what the source has too."""
+    if table.impossible:
+        return TableDigest()
+    return _target_digest(connection, _digests(table, present))
 
 
 def _digests(table: TablePlan, present: Present | None) -> sql.Composed:

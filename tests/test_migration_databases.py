@@ -2,13 +2,14 @@
 
 import os
 import tempfile
+import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import HealthCheck, Phase, given, seed, settings
 from psycopg import sql
 from rich.console import Console
 
@@ -24,6 +25,8 @@ from tests.engines import needs_pgloader
 from tests.programs import query
 
 DEEP = int(os.environ.get("DEEP_EXAMPLES", "5000"))
+#: Other databases each time, unless DEEP_SEED is set.
+deep_seed = seed(int(os.environ.get("DEEP_SEED") or time.time_ns()))
 
 #: Relations that a run made in the schema public, and the runs themselves, are removed.
 FORGET = """
@@ -46,8 +49,9 @@ end $$
 """
 
 
-def examples(count: int) -> settings:
+def examples(count: int, **others: Any) -> settings:
     return settings(
+        **others,
         max_examples=count,
         deadline=None,
         suppress_health_check=[*HealthCheck],
@@ -91,7 +95,8 @@ def test_random_database_is_verified_or_explained_with_pgloader(
 
 @pytest.mark.deep
 @pytest.mark.timeout(DEEP * 2)
-@examples(DEEP)
+@deep_seed
+@examples(DEEP, derandomize=False)
 @given(statements=random_databases.database())
 def test_thousands_of_databases(
     reused: Server, known: str, statements: list[random_databases.Statement]
@@ -102,7 +107,8 @@ def test_thousands_of_databases(
 @pytest.mark.deep
 @needs_pgloader
 @pytest.mark.timeout(DEEP * 2)
-@examples(max(DEEP // 20, 1))
+@deep_seed
+@examples(max(DEEP // 20, 1), derandomize=False)
 @given(statements=random_databases.database())
 def test_hundreds_of_databases_with_pgloader(
     reused: Server, known: str, statements: list[random_databases.Statement]

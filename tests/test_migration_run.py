@@ -9,6 +9,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import psutil
 import pytest
 
 from database.apply import apply_schema
@@ -305,9 +306,11 @@ def test_killed_run_leaves_nothing_and_the_next_one_finishes(
             stderr=subprocess.DEVNULL,
         )
         time.sleep(delay)
+        others = psutil.Process(process.pid).children(recursive=True)
         process.send_signal(signal.SIGKILL)
         process.wait()
         wait_for_no_migration(database)
+        assert not psutil.wait_procs(others, timeout=30)[1], "it left processes behind"
     if query(database, "select count(*) from migration.run") == [(0,)]:
         assert dump(database) == before
     assert migrate(database, source).returncode == 0

@@ -36,6 +36,8 @@ n - (m - 1) | 10 / 4 * 2 | (1 << 40) + 1 | 2147483647 + 1 | length(s) * 21474836
 s = 'Ada' | s <> 'ada' | s < 'b' | s >= 'Z' | s > "full name" | s = "full name" collate nocase
 s collate nocase = 'ADA' | nc = 'ada' | nc <> 'ADA' | nc < 'b' | 'ada' = nc | nc = s | s = nc | nc collate binary = 'ADA'
 nc in ('ada', 'x') | nc between 'a' and 'b' | s collate rtrim = 'a' | nc collate rtrim = 'a' | (nc) = 'ada'
+"full name" || s collate nocase < s | upper(s collate nocase) = 'ada' | cast(s collate nocase as text) = 'ADA'
+s < 'a' || 'B' collate nocase | ifnull(s, 'a' collate nocase) = 'ADA' | case when n then s else 'B' collate nocase end = 'ADA'
 nc is 'ada' | cast(nc as text) = 'ada' | nc || '' = 'ada' | "full name" collate nocase in ('ADA', 'X%y_z')
 s like 'a%' | s like 'A_A' | s not like '%a' | s like 'їжак' | s like 'ЇЖАК' | s like '%\\%' | s like 'x\\%y%' escape '\\'
 s like "full name" | nc like '%Ï%' | s like '' | n like '1%' | s like null | s like 'x!%y!_z' escape '!' | flag like '1'

@@ -4,7 +4,8 @@ A constraint that does not hold names its rows: they leave the table and go to q
 the constraint is tried again. It all happens inside the caller's transaction.
 """
 
-from migration.constraints.catalogue import take_down
+from migration.constraints.catalogue import foreign_keys, take_down
+from migration.constraints.expel import count_orphans
 from migration.constraints.put_back import put_back
 
-__all__ = ["put_back", "take_down"]
+__all__ = ["count_orphans", "foreign_keys", "put_back", "take_down"]

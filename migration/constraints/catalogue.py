@@ -47,6 +47,13 @@ def take_down(connection: Connection, plan: Plan) -> TakenDown:
     return TakenDown((*constraints, *indexes, *created), tuple(forced))
 
 
+def foreign_keys(connection: Connection, plan: Plan) -> list[Rule]:
+    """The foreign keys that the tables of a plan have in the target."""
+    scope = {"schema": plan.schema_name, "tables": [table.target for table in plan.tables]}
+    rules = [_constraint(row) for row in fetch(connection, "constraints", **scope)]
+    return [rule for rule in rules if rule.kind == "f"]
+
+
 def _constraint(row: dict[str, object]) -> Rule:
     schema = str(row["schema_name"])
     create = sql.SQL("alter table {} add constraint {} {}").format(

@@ -22,7 +22,7 @@ from migration.load.refusal import (
     Attempt,
     Refusal,
     column_types,
-    explain_refusal,
+    explain_converted,
     is_refusal,
     narrow,
     refused_rows,
@@ -132,7 +132,7 @@ class _Copy:
         """Send all rows in batches, and narrow down those that are refused."""
         loaded = LoadedTable(self._table)
         refusals: list[Refusal] = []
-        for batch in _batches(self._converted(loaded.refused)):
+        for batch in batches(self._converted(loaded.refused)):
             rows, refused = self._load_batch(batch)
             loaded.rows += rows
             refusals += refused
@@ -154,7 +154,7 @@ class _Copy:
 
         def explain(number: int, error: psycopg.Error) -> Refusal:
             row, values = batch[number]
-            return self._explain(row, values, error, range(len(values)))
+            return self._explain(row, values, error=error)
 
         return narrow(0, len(batch), attempt, explain)
 
@@ -162,18 +162,13 @@ class _Copy:
         self,
         row: Row,
         values: list[Converted],
-        error: psycopg.Error | None,
-        columns: Iterable[int],
+        error: psycopg.Error | None = None,
+        columns: Iterable[int] | None = None,
     ) -> Refusal:
-        def input_error(number: int) -> tuple[object, ...] | None:
-            with self._connection.transaction():
-                return self._connection.execute(
-                    "select message, sql_error_code from pg_input_error_info(%s, %s)",
-                    [text_of(values[number]), self._types[number]],
-                ).fetchone()
-
-        checked = [number for number in columns if self._types[number] not in ("text", "bytea")]
-        return explain_refusal(self._table, row.position, error, checked, input_error)
+        sent = (row, values)
+        return explain_converted(
+            self._connection, self._table, self._types, sent, error=error, columns=columns
+        )
 
     def _converted(self, refused: list[RefusedRow]) -> Iterator[tuple[Row, list[Converted]]]:
         """Every row that converts; the others go to `refused`."""
@@ -208,12 +203,12 @@ class _Copy:
             converted = self._converter.convert(row)
             assert not isinstance(converted, RefusedRow)
             number = numbers[columns[row.position]]
-            refusal = self._explain(row, converted, None, [number])
+            refusal = self._explain(row, converted, columns=[number])
             refused.append(refusal.of(self._table, row))
         return refused
 
 
-def _batches(
+def batches(
     rows: Iterable[tuple[Row, list[Converted]]],
 ) -> Iterator[list[tuple[Row, list[Converted]]]]:
     """Rows by the thousand, fewer where they are long."""

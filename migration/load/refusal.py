@@ -4,12 +4,13 @@ Both engines load all rows of a table at once first, which costs nothing where e
 taken. Only what is refused is narrowed down, by positions.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import psycopg
 
+from migration.convert import Converted, text_of
 from migration.plan import TablePlan
 from migration.rows import RefusedRow, RowConverter, rows_at
 from migration.source import Row, read_rows
@@ -126,6 +127,39 @@ def explain_refusal(
     named = error.diag.column_name
     column = names.index(named) if named in names else None
     return Refusal(position, column, _reason(error), error.sqlstate or "22000")
+
+
+def explain_converted(
+    connection: Connection,
+    table: TablePlan,
+    types: Sequence[str],
+    sent: tuple[Row, Sequence[Converted]],
+    *,
+    error: psycopg.Error | None,
+    columns: Iterable[int] | None = None,
+) -> Refusal:
+    """Why PostgreSQL does not take a row that converts, by asking it about the values.
+
+    Args:
+        connection: inside a transaction of the target.
+        table: the row's.
+        types: of the plan's columns, as assignments check them.
+        sent: the source's row, and its values as they are sent.
+        error: what the attempt to load this row alone raised, if it was made.
+        columns: numbers of the columns to ask about; all where none are named.
+    """
+    row, values = sent
+
+    def input_error(number: int) -> tuple[object, ...] | None:
+        with connection.transaction():
+            return connection.execute(
+                "select message, sql_error_code from pg_input_error_info(%s, %s)",
+                [text_of(values[number]), types[number]],
+            ).fetchone()
+
+    asked = range(len(values)) if columns is None else columns
+    checked = [number for number in asked if types[number] not in ("text", "bytea")]
+    return explain_refusal(table, row.position, error, checked, input_error)
 
 
 def _reason(error: psycopg.Error) -> str:

@@ -66,7 +66,8 @@ def _row(run_id: int, entry: RefusedRow, values: Mapping[str, Value]) -> dict[st
         "column_name": entry.column,
         "reason": entry.reason,
         "sqlstate": entry.sqlstate,
-        "source_position": entry.row.position,
+        # A row of a source that is written to has no place to be found at.
+        "source_position": None if entry.row.position < 0 else entry.row.position,
     }
 
 

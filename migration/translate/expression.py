@@ -6,6 +6,7 @@ raises UntranslatableError, so nothing passes because it happens to look alike.
 
 import logging
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Protocol
 
 import sqlglot
@@ -17,7 +18,7 @@ from migration.translate.lexer import Kind as TokenKind
 from migration.translate.lexer import Token, tokenize
 from migration.translate.nodes import Node
 from migration.translate.scope import Scope, fold, quote_identifier
-from migration.translate.values import Value, column_value, into
+from migration.translate.values import Kind, Value, column_value, into
 
 # What sqlglot would print about a text is said by the error that ends in the report.
 logging.getLogger("sqlglot").addHandler(logging.NullHandler())
@@ -69,11 +70,26 @@ class Translator:
         handler = self.handlers.get(type(node))
         if handler is None:
             raise UntranslatableError(f"{_shown(node)} is not translated")
-        return handler(self, node)
+        value = handler(self, node)
+        if value.kind is Kind.TEXT and not value.explicit and (collation := _said_inside(node)):
+            return replace(value, collation=collation, explicit=True)
+        return value
 
     def values(self, nodes: list[exp.Expression]) -> list[Value]:
         """The translations of several."""
         return [self.value(node) for node in nodes]
+
+
+def _said_inside(node: exp.Expression) -> str | None:
+    """The COLLATE that stands first anywhere in an expression: it is that of the whole.
+
+    So in `a || b COLLATE NOCASE < c`, although COLLATE binds to `b`; a subquery keeps its own.
+    """
+    if isinstance(node, exp.Query):
+        return None
+    inner = (found for child in node.iter_expressions() if (found := _said_inside(child)))
+    own = node.expression.name.upper() if isinstance(node, exp.Collate) else None
+    return next(inner, own)
 
 
 def expression(text: str, scope: Scope, pg_type: str | None = None) -> str:
