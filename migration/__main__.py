@@ -13,7 +13,9 @@ from database.errors import UsageError, VerificationError
 from database.settings import Server
 from migration import show
 from migration.backfill import backfills
+from migration.cutover.verbs import cutover_command
 from migration.estimate import estimate, seconds_before
+from migration.follow.verbs import follow_command
 from migration.load import EngineName
 from migration.plan import PUBLIC, make_plan
 from migration.policies import Policies
@@ -23,6 +25,7 @@ from migration.profile import profile_source
 from migration.progress import Steps
 from migration.quarantine.verbs import app as quarantine_app
 from migration.reverify import verify_last_run
+from migration.reverse.verbs import archive_command, rollback_command
 from migration.run import Options, migrate
 from migration.settings import MigrationSettings
 from migration.snapshot import Snapshot, take_snapshot
@@ -39,6 +42,10 @@ from migration.target import (
 
 app = cli.application("Move a SQLite database into PostgreSQL, and prove that nothing was lost.")
 app.add_typer(quarantine_app, name="quarantine")
+app.command("follow")(follow_command)
+app.command("cutover")(cutover_command)
+app.command("rollback")(rollback_command)
+app.command("archive")(archive_command)
 out = Console(highlight=False, soft_wrap=True)
 
 Source = Annotated[
@@ -64,7 +71,8 @@ def profile(source: Source = None, *, salvage: SalvageFlag = False, as_json: Jso
     snapshot = _snapshot(source, salvaging=salvage)
     if snapshot is None:
         return
-    facts = profile_source(snapshot.path, left_out=snapshot.left_out, everything=True)
+    jobs = MigrationSettings().migration_jobs
+    facts = profile_source(snapshot.path, left_out=snapshot.left_out, everything=True, jobs=jobs)
     if as_json:
         out.print_json(facts.model_dump_json())
     else:
@@ -91,7 +99,10 @@ def plan(
         check_schema(connection, schema)
         target = read_target(connection, schema)
         snapshot_taken = time.monotonic()
-        facts = profile_source(snapshot.path, target, left_out=snapshot.left_out, everything=True)
+        jobs = MigrationSettings().migration_jobs
+        facts = profile_source(
+            snapshot.path, target, left_out=snapshot.left_out, everything=True, jobs=jobs
+        )
         before = seconds_before(snapshot_taken - started, time.monotonic() - snapshot_taken, facts)
         decided = make_plan(
             facts,
@@ -102,7 +113,6 @@ def plan(
             taken=relations_in_target(connection, schema),
         )
         drift = target_drift(connection, decided)
-        jobs = MigrationSettings().migration_jobs
         foreseen = estimate(connection, snapshot.path, decided, jobs=jobs, before=before)
     problems = (*decided.problems, *(f"not as sql/ describes it: {entry}" for entry in drift))
     decided = decided.model_copy(update={"problems": problems, "estimate": foreseen})
