@@ -1,0 +1,1 @@
+"""The way out: PostgreSQL's tables as a SQLite file, compared value by value."""
