@@ -1,5 +1,6 @@
 """`python -m database`: the embedded server, and sql/ on whichever server is configured."""
 
+import json
 import subprocess
 from pathlib import Path
 from typing import Annotated
@@ -10,8 +11,11 @@ from rich.console import Console
 from database import cli
 from database.apply import apply_schema, psql_environment
 from database.binaries import client_program
+from database.catalogue import compare, facts
+from database.catalogue.scratch import scratch_facts
 from database.connect import connect, passfile
 from database.embedded.server import EmbeddedServer, default_directory
+from database.errors import VerificationError
 from database.secrets import ensure_secrets
 from database.settings import Environment, Server
 
@@ -75,6 +79,39 @@ def apply(directory: Directory = None) -> None:
     server = Server.from_instance(directory) if directory else Server.discover()
     apply_schema(server, admin=server.administrator)
     out.print(f"{server} is as sql/ says")
+
+
+@app.command()
+def drift(
+    directory: Directory = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the differences as JSON.")] = False,
+    as_sql: Annotated[
+        bool, typer.Option("--sql", help="Print the SQL that repairs them, for psql.")
+    ] = False,
+    by_hand: Annotated[
+        bool, typer.Option("--by-hand", help="With --sql: also what may lose or lack values.")
+    ] = False,
+    write_declared: Annotated[
+        bool, typer.Option("--write-declared", help="Write declared.json after a change of sql/.")
+    ] = False,
+) -> None:
+    """Say what of the database is not as sql/ declares it; changes nothing. Exit code 6: drift."""
+    server = Server.from_instance(directory) if directory else Server.discover()
+    declared = scratch_facts(server, admin=server.administrator)
+    if write_declared:
+        facts.write_declared(declared)
+        out.print(f"written: {facts.DECLARED}")
+        return
+    with connect(server, server.administrator) as connection:
+        found = compare.drift(declared, facts.live_facts(connection))
+    if as_json:
+        print(json.dumps([difference.fields() for difference in found], indent=2))
+    elif as_sql:
+        print("".join(f"{statement};\n" for statement in compare.repairs(found, by_hand=by_hand)))
+    else:
+        print("\n".join(map(str, found)) or f"{server} is as sql/ says")
+    if any(difference.is_drift for difference in found):
+        raise typer.Exit(VerificationError.exit_code)
 
 
 @app.command()

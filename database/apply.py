@@ -96,7 +96,9 @@ def ensure_database(server: Server, *, admin: str = ADMIN) -> None:
             )
 
 
-def set_passwords(server: Server, *, admin: str = ADMIN) -> list[str]:
+def set_passwords(
+    server: Server, *, admin: str = ADMIN, including_admin: bool = False
+) -> list[str]:
     """Give every login the password of its secret file; return the logins that changed.
 
     A login whose stored verifier already fits is left alone, so that a second run changes
@@ -106,7 +108,7 @@ def set_passwords(server: Server, *, admin: str = ADMIN) -> list[str]:
     with connect(server, admin, autocommit=True) as connection:
         for role in LOGIN_ROLES:
             password = server.password(role)
-            if role == admin or password is None:
+            if password is None or (role == admin and not including_admin):
                 continue
             row = connection.execute(
                 "select rolpassword from pg_authid where rolname = %s", [role]

@@ -51,10 +51,10 @@ class QuarantineError(BundleError):
 
 
 class VerificationError(BundleError):
-    """Source and target differ, or records of agents' calls are not what they were."""
+    """Something was compared and is not the same: source and target, records, the schema."""
 
     exit_code = 6
-    cause = "verification: source and target differ, or records of calls were changed"
+    cause = "verification: source and target differ, records of calls were changed, or drift"
 
 
 class InterruptedRunError(BundleError):
@@ -62,6 +62,20 @@ class InterruptedRunError(BundleError):
 
     exit_code = 7
     cause = "interrupted: stopped by a signal; nothing is half done"
+
+
+class BackupError(BundleError):
+    """No backup fits, one is damaged, or the archive of the write-ahead log is behind."""
+
+    exit_code = 8
+    cause = "backup: none fits, one is damaged, or the archive is behind"
+
+
+class LockedTooLongError(BundleError):
+    """Writers would have been held up for longer than is allowed."""
+
+    exit_code = 9
+    cause = "lock: writers would have waited longer than allowed; everything is as before"
 
 
 #: Exit code → cause, in the order of the codes.
@@ -77,6 +91,8 @@ EXIT_CODES: dict[int, str] = {
             QuarantineError,
             VerificationError,
             InterruptedRunError,
+            BackupError,
+            LockedTooLongError,
         )
     },
 }

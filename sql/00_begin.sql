@@ -31,3 +31,4 @@ create schema declared_public;
 create schema declared_migration;
 create schema declared_app;
 create schema declared_audit;
+create schema declared_ops;

@@ -12,6 +12,8 @@ insert into declared.owned_schema (name, owner) values
 ('app', 'atlas_guard'),
 -- What agents did.
 ('audit', 'atlas_guard'),
+-- What was done to keep the database well.
+('ops', 'atlas_guard'),
 -- What migrations leave behind: their runs, and the rows that PostgreSQL refused.
 ('migration', 'atlas_owner'),
 -- What the pgloader engine loads into, before it is cast: empty between two migrations.

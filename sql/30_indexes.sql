@@ -63,4 +63,9 @@ set local search_path = 'declared_audit';
 -- What happened since a time, by whom.
 create index ix_call_at on call (at);
 
+set local search_path = 'declared_ops';
+
+-- Whether the same thing was tried before.
+create index ix_healing_attempt_fingerprint on healing_attempt (fingerprint, finished_at);
+
 set local search_path = 'pg_catalog';

@@ -38,6 +38,10 @@ set local search_path = 'declared_migration';
 
 alter table other_rows add constraint other_rows_run_id_fkey
 foreign key (run_id) references run (id);
+alter table follow add constraint follow_run_id_fkey
+foreign key (run_id) references run (id);
+alter table cutover add constraint cutover_run_id_fkey
+foreign key (run_id) references run (id);
 alter table quarantine add constraint quarantine_run_id_fkey
 foreign key (run_id) references run (id);
 alter table quarantine_piece add constraint quarantine_piece_quarantine_id_fkey

@@ -37,6 +37,8 @@ insert into declared.privilege (kind, schema, name, role, rights) values
 ('table', 'public', null, 'mcp_write', '{SELECT,INSERT,UPDATE,DELETE}'),
 -- mcp_heal has no rights on rows of its own; it inherits the owner's (10_roles.sql).
 ('sequence', 'public', null, 'atlas', '{USAGE,SELECT}'),
+-- The only way by which the platform gets a table (55_platform_tables.sql).
+('function', 'public', 'public.create_platform_table(text,jsonb,jsonb)', 'atlas', '{EXECUTE}'),
 
 ('schema', 'app', null, 'mcp_read', '{USAGE}'),
 ('schema', 'app', null, 'mcp_write', '{USAGE}'),
@@ -46,6 +48,10 @@ insert into declared.privilege (kind, schema, name, role, rights) values
 ('function', 'app', null, 'mcp_heal', '{EXECUTE}'),
 -- For app.set_context(), which lowers it to what the agent may take. Needs a superuser to be granted.
 ('parameter', null, 'temp_file_limit', 'atlas_guard', '{SET}'),
+-- For `migration follow`: rows come by tables, not in the order of their references, and what cascaded
+-- in the source shall not cascade once more. The login alone, not the owner, whose rights mcp_heal inherits.
+-- Needs a superuser to be granted.
+('parameter', null, 'session_replication_role', 'migrator', '{SET}'),
 
 -- Records of calls are made by a login of their own, which no agent's SQL runs as. It reads them too, so
 -- that the server can look a call up, undo it, and verify the chain.
@@ -62,6 +68,13 @@ insert into declared.privilege (kind, schema, name, role, rights) values
 ('function', 'audit', 'audit.begin_write(text)', 'mcp_heal', '{EXECUTE}'),
 ('function', 'audit', 'audit.end_write(jsonb)', 'mcp_write', '{EXECUTE}'),
 ('function', 'audit', 'audit.end_write(jsonb)', 'mcp_heal', '{EXECUTE}'),
+-- Attempts at healing are recorded as calls are, and one heals at a time.
+('schema', 'ops', null, 'mcp_audit', '{USAGE}'),
+('table', 'ops', 'healing_attempt', 'mcp_audit', '{SELECT}'),
+('function', 'ops', 'ops.begin_attempt(jsonb)', 'mcp_audit', '{EXECUTE}'),
+('function', 'ops', 'ops.end_attempt(uuid,jsonb)', 'mcp_audit', '{EXECUTE}'),
+('schema', 'ops', null, 'mcp_heal', '{USAGE}'),
+('function', 'ops', 'ops.lock_healing()', 'mcp_heal', '{EXECUTE}'),
 -- Whoever creates a table puts the trigger on it (event trigger audit_follows).
 ('schema', 'audit', null, 'atlas_owner', '{USAGE}'),
 ('function', 'audit', 'audit.image()', 'atlas_owner', '{EXECUTE}'),

@@ -5,5 +5,6 @@ drop schema declared_public cascade;
 drop schema declared_migration cascade;
 drop schema declared_app cascade;
 drop schema declared_audit cascade;
+drop schema declared_ops cascade;
 
 commit;

@@ -7,11 +7,14 @@
 \ir 30_indexes.sql
 \ir 40_foreign_keys.sql
 \ir 50_functions.sql
+\ir 52_way_back.sql
+\ir 55_platform_tables.sql
 \ir 60_policies.sql
 \ir 70_privileges.sql
 \ir 80_acting_functions.sql
 \ir 85_healing.sql
 \ir 87_audit.sql
+\ir 88_healing_attempts.sql
 \ir differences/structure.sql
 \ir differences/words.sql
 \ir differences/privileges.sql

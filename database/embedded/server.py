@@ -16,6 +16,7 @@ import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 
 from database.apply import apply_schema
@@ -80,6 +81,7 @@ class EmbeddedServer:
         self.log = self.directory / "server.log"
         self.options = options or {}
         self._port_file = self.directory / "port"
+        self._swap_file = self.directory / "swap.json"
         self._account: Account | None = None
         self._given_binaries = binaries
         self._binaries: Path | None = None
@@ -100,7 +102,9 @@ class EmbeddedServer:
             TargetError: it does not start; the end of its log is in the message.
             UsageError: its user cannot enter the directory, or no PostgreSQL 17 is found.
         """
-        self._prepare_directory()
+        # Before a cluster would be made in the place of one that is being moved.
+        self.finish_swap()
+        self.prepare_directory()
         with self._locked():
             if self.running():
                 return Server.from_instance(self.directory)
@@ -135,12 +139,83 @@ class EmbeddedServer:
         with socket.socket() as probe:
             return probe.connect_ex((_HOST, self._last_port())) == 0
 
+    def occupied(self) -> bool:
+        """Whether any server runs on this cluster, also one that takes no connections yet."""
+        if not (self.data / "PG_VERSION").exists():
+            return False
+        status = self._run("pg_ctl", "status", "--pgdata", self.data)
+        # A killed postmaster still has its process number until somebody collects it.
+        return status.returncode == 0 and not self._is_dead()
+
+    def replace_data(self, new: Path) -> Path | None:
+        """Put another cluster, which is shut down, in the place of this one.
+
+        Returns:
+            Where the old cluster was moved to; None where there was none.
+
+        Raises:
+            TargetError: a server runs on it.
+        """
+        self.finish_swap()
+        self.prepare_directory()
+        with self._locked():
+            if self.occupied():
+                raise TargetError(
+                    f"A server runs in {self.directory}.",
+                    "Stop it with 'python -m database stop', or name another --directory.",
+                )
+            old = None
+            if any(self.data.iterdir()):
+                stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%S.%f")
+                old = self.directory / f"data.before-{stamp}"
+            _write_whole(self._swap_file, json.dumps([str(new), str(old) if old else None]))
+            self._finish_swap()
+            return old
+
+    def finish_swap(self) -> None:
+        """Go on with a replacement of the cluster that was killed half-way."""
+        if self._swap_file.exists():
+            with self._locked():
+                self._finish_swap()
+
+    def _finish_swap(self) -> None:
+        # Each step is done or is not, and none is done twice: the new cluster's folder is gone
+        # when it stands in its place.
+        if not self._swap_file.exists():
+            return
+        new, old = json.loads(self._swap_file.read_text())
+        if Path(new).exists():
+            if self.data.exists():
+                if old:
+                    self.data.rename(old)
+                else:
+                    self.data.rmdir()
+            Path(new).rename(self.data)
+        self._swap_file.unlink()
+
+    def _is_dead(self) -> bool:
+        lock = self.data / "postmaster.pid"
+        number = lock.read_text().split("\n", 1)[0] if lock.exists() else ""
+        state = subprocess.run(
+            ["ps", "-o", "stat=", "-p", number], capture_output=True, text=True, check=False
+        )
+        return state.stdout.strip()[:1] in ("", "Z")
+
+    def run_program(self, program: str, *arguments: object) -> subprocess.CompletedProcess[str]:
+        """Run a program of the server's installation as the server's user; all output is stdout."""
+        return self._run(program, *arguments)
+
     def remove(self) -> None:
         """Stop the server and delete the instance with all of its data."""
         self.stop(mode="immediate")
         shutil.rmtree(self.directory, ignore_errors=False)
 
-    def _prepare_directory(self) -> None:
+    def prepare_directory(self) -> None:
+        """Make the instance directory.
+
+        Raises:
+            UsageError: it cannot be made, or the server's user cannot enter it.
+        """
         try:
             self.directory.mkdir(parents=True, exist_ok=True, mode=0o755)
         except OSError as error:
@@ -221,9 +296,8 @@ class EmbeddedServer:
             sslmode="disable",
             secrets_dir=self.directory / "secrets",
         )
-        draft = self.directory / f".{SERVER_FILE}"
-        draft.write_text(json.dumps(server.model_dump(mode="json"), indent=2) + "\n")
-        draft.replace(self.directory / SERVER_FILE)
+        content = json.dumps(server.model_dump(mode="json"), indent=2) + "\n"
+        _write_whole(self.directory / SERVER_FILE, content)
         return server
 
     def _pg_ctl(self, *arguments: object, check: bool = True) -> subprocess.CompletedProcess[str]:
@@ -292,6 +366,12 @@ def temporary_server(
         yield server
     finally:
         instance.remove()
+
+
+def _write_whole(path: Path, text: str) -> None:
+    draft = path.with_name(f".{path.name}")
+    draft.write_text(text)
+    draft.replace(path)
 
 
 def _free_port() -> int:

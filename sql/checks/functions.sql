@@ -25,6 +25,10 @@ begin
         and pg_proc.pronamespace::regnamespace::text not in ('public', 'migration', 'migration_staging')
         and not (
             login.name <> 'mcp_audit' and pg_proc.oid = 'app.set_context(text)'::regprocedure
+            or login.name = 'mcp_audit'
+            and pg_proc.oid
+            in ('ops.begin_attempt(jsonb)'::regprocedure, 'ops.end_attempt(uuid, jsonb)'::regprocedure)
+            or login.name = 'mcp_heal' and pg_proc.oid = 'ops.lock_healing()'::regprocedure
             or login.name in ('mcp_write', 'mcp_heal')
             and pg_proc.oid in ('audit.begin_write(text)'::regprocedure, 'audit.end_write(jsonb)'::regprocedure)
             or login.name = 'mcp_audit'

@@ -15,7 +15,7 @@ begin
             null::oid as oid,
             pg_namespace.nspname::text as schema
         from pg_namespace
-        where pg_namespace.nspname in ('app', 'audit', 'migration', 'migration_staging')
+        where pg_namespace.nspname in ('app', 'audit', 'ops', 'migration', 'migration_staging')
         union all
         select
             pg_class.oid::regclass::text,
@@ -24,7 +24,7 @@ begin
             pg_class.relnamespace::regnamespace::text
         from pg_class
         where
-            pg_class.relnamespace::regnamespace::text in ('public', 'app', 'audit', 'migration')
+            pg_class.relnamespace::regnamespace::text in ('public', 'app', 'audit', 'ops', 'migration')
             and pg_class.relkind in ('r', 'p', 'v', 'm', 'f', 'S')
         union all
         select
@@ -33,17 +33,17 @@ begin
             pg_proc.oid,
             pg_proc.pronamespace::regnamespace::text
         from pg_proc
-        where pg_proc.pronamespace::regnamespace::text in ('public', 'app', 'audit', 'migration')
+        where pg_proc.pronamespace::regnamespace::text in ('public', 'app', 'audit', 'ops', 'migration')
     ) as thing
     where
         pg_get_userbyid(thing.owner)
-        <> case when thing.schema in ('app', 'audit') then 'atlas_guard' else 'atlas_owner' end
+        <> case when thing.schema in ('app', 'audit', 'ops') then 'atlas_guard' else 'atlas_owner' end
         and not exists (
             select from pg_depend
             where pg_depend.objid = thing.oid and pg_depend.deptype = 'e'
         );
     if found is not null then
-        raise exception 'ownership: not owned by atlas_owner (schemas app and audit: atlas_guard): %', found
+        raise exception 'ownership: not owned by atlas_owner (schemas app, audit and ops: atlas_guard): %', found
             using hint = 'Run sql/load.sql again; it hands them over.';
     end if;
 end

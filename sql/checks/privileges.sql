@@ -13,7 +13,7 @@ begin
         select pg_class.oid, pg_class.relnamespace::regnamespace::text as schema, pg_class.relname as name
         from pg_class
         where
-            pg_class.relnamespace::regnamespace::text in ('public', 'app', 'audit', 'migration')
+            pg_class.relnamespace::regnamespace::text in ('public', 'app', 'audit', 'ops', 'migration')
             and pg_class.relkind in ('r', 'p', 'v', 'm', 'f')
             and not exists (
                 select from pg_depend
@@ -36,7 +36,7 @@ begin
                     and ours.name in ('run', 'quarantine', 'quarantine_piece')
                     and login.name = 'mcp_read'
                     then "right".name = 'SELECT'
-                when ours.schema = 'audit' and login.name = 'mcp_audit' then "right".name = 'SELECT'
+                when ours.schema in ('audit', 'ops') and login.name = 'mcp_audit' then "right".name = 'SELECT'
                 else false
             end as allowed
         from ours
@@ -118,21 +118,21 @@ begin
             format('schema %s', pg_namespace.nspname),
             coalesce(pg_namespace.nspacl, acldefault('n', pg_namespace.nspowner))
         from pg_namespace
-        where pg_namespace.nspname in ('public', 'app', 'audit', 'migration')
+        where pg_namespace.nspname in ('public', 'app', 'audit', 'ops', 'migration')
         union all
         select
             pg_class.oid,
             pg_class.oid::regclass::text,
             pg_class.relacl
         from pg_class
-        where pg_class.relnamespace::regnamespace::text in ('public', 'app', 'audit', 'migration')
+        where pg_class.relnamespace::regnamespace::text in ('public', 'app', 'audit', 'ops', 'migration')
         union all
         select
             pg_proc.oid,
             pg_proc.oid::regprocedure::text,
             coalesce(pg_proc.proacl, acldefault('f', pg_proc.proowner))
         from pg_proc
-        where pg_proc.pronamespace::regnamespace::text in ('public', 'app', 'audit', 'migration')
+        where pg_proc.pronamespace::regnamespace::text in ('public', 'app', 'audit', 'ops', 'migration')
         union all
         select
             null,
@@ -163,7 +163,22 @@ begin
             using hint = 'Run sql/load.sql again.';
     end if;
 
-    -- Where a superuser applied sql/, atlas_guard may lower temp_file_limit; nobody else may change anything.
+    -- The platform's only way to a table; mcp_heal inherits the owner's.
+    select string_agg(login.name, ', ') into found
+    from (values ('atlas', true), ('migrator', false), ('mcp_read', false), ('mcp_write', false), ('mcp_audit', false))
+        as login (name, allowed)
+    where
+        coalesce(has_function_privilege(
+            login.name, to_regprocedure('public.create_platform_table(text, jsonb, jsonb)'), 'EXECUTE'
+        ), false)
+        <> login.allowed;
+    if found is not null then
+        raise exception 'privileges: create_platform_table (has, or lacks): %', found
+            using hint = 'Run sql/load.sql again.';
+    end if;
+
+    -- Where a superuser applied sql/, atlas_guard may lower temp_file_limit, and a migration may write rows
+    -- without the order of their references; nobody else may change anything.
     select string_agg(format('%s: %s %s', entry.grantee::regrole, entry.privilege_type, pg_parameter_acl.parname), '; ')
     into found
     from pg_parameter_acl
@@ -177,7 +192,9 @@ begin
             select 0
         )
         and (
-            entry.grantee::regrole::text <> 'atlas_guard' or pg_parameter_acl.parname <> 'temp_file_limit'
+            (entry.grantee::regrole::text, pg_parameter_acl.parname) not in (
+                ('atlas_guard', 'temp_file_limit'), ('migrator', 'session_replication_role')
+            )
             or entry.privilege_type <> 'SET' or entry.is_grantable
         );
     if found is not null then
