@@ -32,8 +32,10 @@ _IDLE_SECONDS = 60.0
 _ATTEMPTS = 3
 
 #: What asyncpg raises where the connection is gone. Its own InterfaceError is one of them: a
-#: connection that was closed under a call answers so.
+#: connection that was closed under a call answers so; or, between two of a statement's messages,
+#: with an error about its own state.
 CONNECTION_LOST = (
+    asyncpg.InternalClientError,
     asyncpg.PostgresConnectionError,
     asyncpg.AdminShutdownError,
     asyncpg.CrashShutdownError,

@@ -14,6 +14,7 @@ import anyio
 import asyncpg
 from asyncpg.prepared_stmt import PreparedStatement
 
+from database.catalogue.facts import EMPTY_PATH, FACTS_SQL, Facts, facts_of
 from mcp_server import writing
 from mcp_server.audit import Call
 from mcp_server.caller import Caller
@@ -90,17 +91,18 @@ class Sessions:
             return await _end(connection, call, written, plan)
 
     async def write_by(
-        self, call: Call, work: Callable[[AgentConnection], Awaitable[Written]]
+        self,
+        call: Call,
+        work: Callable[[AgentConnection], Awaitable[Written]],
+        capability: Capability = Capability.WRITE,
     ) -> Written:
-        """Run statements of ours as one write, and commit it.
+        """Run statements of ours as one write, and commit it; or not, where it is a dry run.
 
         Raises:
             Failure: as `write`, or what `work` raises; then nothing was changed.
         """
         statement = Statement("", "WRITE")
-        async with self._running(
-            call.caller, Capability.WRITE, statement, binds=False
-        ) as connection:
+        async with self._running(call.caller, capability, statement, binds=False) as connection:
             if earlier := await writing.begin(connection, call):
                 return earlier
             return await _end(connection, call, await work(connection), [])
@@ -139,6 +141,16 @@ class Sessions:
         statement = Statement(sql_text(name), "SELECT")
         async with self._running(caller, Capability.READ, statement) as connection:
             return list(await connection.fetch(statement.text, *arguments))
+
+    async def facts(self, caller: Caller) -> Facts:
+        """What the catalogue says, as an agent that reads may know it.
+
+        Raises:
+            Failure: with PostgreSQL's SQLSTATE.
+        """
+        statement = Statement(FACTS_SQL, "SELECT")
+        async with self._running(caller, Capability.READ, statement) as connection:
+            return await facts_on(connection)
 
     async def _change_concurrently(self, caller: Caller, statement: Statement) -> None:
         try:
@@ -208,6 +220,12 @@ class Sessions:
                 raise failure from error
             finally:
                 wire.stop()
+
+
+async def facts_on(connection: AgentConnection) -> Facts:
+    """What the catalogue says within the connection's transaction, whose search_path it empties."""
+    await connection.execute(EMPTY_PATH)
+    return facts_of(tuple(record) for record in await connection.fetch(FACTS_SQL))
 
 
 async def _fetch(

@@ -116,6 +116,15 @@ class Recorder:
         """
         return await self._ask("row_images", call_id)
 
+    async def healing(self, name: str, *arguments: object) -> Any:  # noqa: ANN401 - as the file says
+        """What sql/`name`.sql answers of attempts at healing.
+
+        Raises:
+            Failure: PostgreSQL cannot be asked.
+        """
+        (record,) = await self._ask(name, *arguments)
+        return record[0]
+
     async def close(self) -> None:
         """Send what is left, and log where the chain ends; `audit verify --anchor` takes that."""
         if self._pending:

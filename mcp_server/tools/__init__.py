@@ -1,10 +1,14 @@
-"""The eight tools, in the order in which agents see them."""
+"""The fourteen tools, in the order in which agents see them."""
 
 from mcp_server.tools import (
     call_status,
     describe_table,
+    diagnose,
+    drift,
     execute,
+    heal,
     health_check,
+    helpers,
     list_tables,
     query,
     schema_alter,
@@ -23,6 +27,12 @@ TOOLS: tuple[Tool, ...] = (
     list_tables.TOOL,
     describe_table.TOOL,
     health_check.TOOL,
+    drift.TOOL,
+    diagnose.TOOL,
+    heal.TOOL,
+    helpers.FIX_MISSING_COLUMN,
+    helpers.CREATE_PERFORMANCE_INDEX,
+    helpers.ANALYZE_QUERY_PERFORMANCE,
 )
 
 #: Every name that can be called → its tool: the plan's names, and the same without the prefix,

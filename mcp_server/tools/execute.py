@@ -6,6 +6,7 @@ from typing import Any, NotRequired
 from pydantic import Field
 from typing_extensions import TypedDict
 
+from mcp_server.again import patiently
 from mcp_server.tools.query import Column
 from mcp_server.tools.tool import Access, Answer, Arguments, Tool, elapsed_ms
 from mcp_server.tools.written import Lock, ask, idempotency_key, told
@@ -59,7 +60,10 @@ async def run(access: Access, arguments: ExecuteArguments) -> Answer:
     start = perf_counter()
     statement = access.gate.execute(arguments.query, arguments.confirm)
     call = ask(access.call, arguments.idempotency_key, dry_run=arguments.dry_run)
-    written = await access.sessions.write(call, statement, arguments.params or ())
+    written = await patiently(
+        lambda: access.sessions.write(call, statement, arguments.params or ()),
+        repeatable=call.idempotency_key is not None,
+    )
     fields: dict[str, Any] = {
         "success": True,
         **told(call, written),

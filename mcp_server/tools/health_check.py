@@ -1,18 +1,28 @@
 """postgres_health_check: whether the database answers, and how large it is."""
 
 from time import perf_counter
+from typing import Literal, NotRequired
 
+from pydantic import Field
 from typing_extensions import TypedDict
 
+from mcp_server.health import Finding, findings
 from mcp_server.tools.tool import Access, Answer, Arguments, Tool, elapsed_ms
 
 
 class HealthCheckArguments(Arguments):
-    """postgres_health_check takes nothing."""
+    """What postgres_health_check takes."""
+
+    level: Literal["basic", "full"] = Field(
+        default="basic", description="full: also look for what is wrong, with severity and fix."
+    )
 
 
 class HealthCheckResult(TypedDict):
-    """What postgres_health_check answers. `table_count` counts the tables of schema public."""
+    """What postgres_health_check answers. `table_count` counts the tables of schema public.
+
+    With level full, `findings` is what is wrong, and `not_checked` why a check could not be made.
+    """
 
     success: bool
     version: str
@@ -20,9 +30,11 @@ class HealthCheckResult(TypedDict):
     database_size: str
     status: str
     duration_ms: float
+    findings: NotRequired[list[Finding]]
+    not_checked: NotRequired[dict[str, str]]
 
 
-async def run(access: Access, _arguments: HealthCheckArguments) -> Answer:
+async def run(access: Access, arguments: HealthCheckArguments) -> Answer:
     """Ask PostgreSQL how it is.
 
     Raises:
@@ -30,10 +42,15 @@ async def run(access: Access, _arguments: HealthCheckArguments) -> Answer:
     """
     start = perf_counter()
     (record,) = await access.sessions.catalogue(access.caller, "health_check")
+    more: dict[str, object] = {}
+    if arguments.level == "full":
+        found, failed = await findings(access.sessions, access.caller)
+        more = {"findings": found, "not_checked": failed}
     return Answer(
         {
             "success": True,
             **dict(record),
+            **more,
             "status": "healthy",
             "duration_ms": elapsed_ms(start),
         }
@@ -43,7 +60,8 @@ async def run(access: Access, _arguments: HealthCheckArguments) -> Answer:
 TOOL = Tool(
     name="postgres_health_check",
     title="Check health",
-    description="Check the connection; PostgreSQL's version, number of tables, database size.",
+    description="Check the connection; PostgreSQL's version, number of tables, database size. With "
+    "level full, what is wrong: indexes, dead rows, statistics, connections, archiving.",
     arguments=HealthCheckArguments,
     result=HealthCheckResult,
     run=run,

@@ -6,6 +6,7 @@ from typing import Any
 from pydantic import Field
 from typing_extensions import TypedDict
 
+from mcp_server.again import patiently
 from mcp_server.tools.tool import Access, Answer, Arguments, Tool, elapsed_ms
 
 
@@ -48,7 +49,10 @@ async def run(access: Access, arguments: QueryArguments) -> Answer:
     start = perf_counter()
     statement = access.gate.query(arguments.query)
     limit = access.limit(arguments.limit)
-    rows = await access.sessions.read(access.caller, statement, limit, arguments.params or ())
+    parameters = arguments.params or ()
+    rows = await patiently(
+        lambda: access.sessions.read(access.caller, statement, limit, parameters), repeatable=True
+    )
     return Answer(
         {
             "success": True,

@@ -1,0 +1,217 @@
+"""Slow statements: what their plan costs, which index would help, and whether it really does.
+
+Invariant: an index stays only where the planner takes it, the plan costs at most `_FACTOR` of what
+it did, and the query, where it can be run, really reads no more blocks. Plans are made with the
+rights of the agent that asks.
+"""
+
+import re
+from collections.abc import Iterator
+from typing import Any
+
+from database.catalogue.facts import Facts, quoted
+from mcp_server.failure import Failure
+from mcp_server.gate import Statement
+from mcp_server.healing.shapes import Candidate, asked_by
+from mcp_server.tools.tool import Access
+
+_FACTOR = 0.7
+#: A scan that throws away fewer rows than this is no reason for an index.
+_FEWEST_ROWS = 1_000
+#: What a scan costs at least for the order and the NULLs of its statement to be looked at.
+_LEAST_COST = 50
+#: `message = …`, `(status)::text >= …`: a column first, then what it is compared by.
+_COMPARISON = re.compile(r'\(?"?(\w+)"?\)?(?:::[\w ]+)? (=|<=|>=|<|>|@>) (?!.* OR )')
+
+
+async def plan_of(access: Access, query: str, *, analyze: bool = False) -> dict[str, Any]:
+    """The plan as EXPLAIN (FORMAT JSON) has it; run for real where `analyze` says so.
+
+    Raises:
+        Failure: the gate or PostgreSQL refuses the query.
+    """
+    options = "analyze, buffers" if analyze else "generic_plan"
+    statement = access.gate.query(f"explain ({options}, format json) {query}")
+    rows = await access.sessions.read(access.caller, statement, 1)
+    (document,) = rows.rows[0].values()
+    plan: dict[str, Any] = document[0]
+    return plan
+
+
+def nodes_of(plan: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    """Every node of a plan, from the top."""
+    waiting = [plan["Plan"]]
+    while waiting:
+        node = waiting.pop()
+        yield node
+        waiting += node.get("Plans", ())
+
+
+def candidates(plan: dict[str, Any], live: Facts, query: str) -> list[Candidate]:
+    """Indexes that a query and the sequential scans of its plan ask for, and that are not there."""
+    scans = [node for node in nodes_of(plan) if node["Node Type"] == "Seq Scan"]
+    dear = {node["Relation Name"] for node in scans if node["Total Cost"] >= _LEAST_COST}
+    asked = [one for one in asked_by(query) if one.table in dear and _is_possible(one, live)]
+    for node in scans:
+        condition = node.get("Filter")
+        if not condition or node.get("Rows Removed by Filter", _FEWEST_ROWS) < _FEWEST_ROWS:
+            continue
+        candidate = _candidate(str(node["Relation Name"]), str(condition), live)
+        if candidate is not None:
+            asked.append(candidate)
+    return [one for one in dict.fromkeys(asked) if not covering(one, live)]
+
+
+def _is_possible(candidate: Candidate, live: Facts) -> bool:
+    """Whether every column is the table's own, and no index has the name already."""
+    columns = {
+        key.name
+        for key in live
+        if (key.kind, key.schema, key.relation) == ("column", "public", candidate.table)
+    }
+    taken = any((key.kind, key.name) == ("index", candidate.name) for key in live)
+    return columns.issuperset(candidate.columns) and not taken
+
+
+def _candidate(table: str, condition: str, live: Facts) -> Candidate | None:
+    types = {
+        key.name: fact["type"]
+        for key, fact in live.items()
+        if (key.kind, key.schema, key.relation) == ("column", "public", table)
+    }
+    equal: list[str] = []
+    ranged: list[str] = []
+    for term in conjunction(condition):
+        found = _COMPARISON.match(term)
+        if found is None or found[1] not in types:
+            continue
+        column, operator = found[1], found[2]
+        if operator == "@>":
+            return Candidate(table, (column,), "gin") if types[column] == "jsonb" else None
+        (equal if operator == "=" else ranged).append(column)
+    columns = tuple(dict.fromkeys([*equal, *ranged[:1]]))
+    return Candidate(table, columns) if columns else None
+
+
+def conjunction(condition: str) -> Iterator[str]:
+    """The terms of a condition that AND joins at its top.
+
+    What a policy adds is one of them, an OR of its own: no index on its columns is meant.
+    """
+    depth, start, text, in_text = 0, 0, _unwrapped(condition), False
+    for position, character in enumerate(text):
+        if character == "'":
+            in_text = not in_text
+        elif not in_text:
+            depth += {"(": 1, ")": -1}.get(character, 0)
+            if depth == 0 and text.startswith(" AND ", position):
+                yield _unwrapped(text[start:position])
+                start = position + len(" AND ")
+    yield _unwrapped(text[start:])
+
+
+def _unwrapped(text: str) -> str:
+    """Without the one pair of brackets that is around all of it."""
+    depth = 0
+    for position, character in enumerate(text):
+        depth += {"(": 1, ")": -1}.get(character, 0)
+        if depth == 0 and position < len(text) - 1:
+            return text
+    return text[1:-1] if text.startswith("(") else text
+
+
+def covering(candidate: Candidate, live: Facts) -> str | None:
+    """The valid index or key that has these columns first already; None where there is none."""
+    start = ", ".join(candidate.columns)
+    for key, fact in live.items():
+        if key.relation != candidate.table or not fact.get("valid", True):
+            continue
+        text = fact.get("definition", "").replace('"', "")
+        is_key = key.kind == "constraint" and fact.get("type") in ("p", "u")
+        if not (key.kind == "index" and " WHERE " not in text) and not is_key:
+            continue
+        inside = text.split("(", 1)[-1].split(" jsonb_path_ops")[0].rstrip(")")
+        right_kind = is_key or f"USING {candidate.kind} " in text
+        if right_kind and f"{inside}, ".startswith(f"{start}, "):
+            return key.name
+    return None
+
+
+async def improve(
+    access: Access, query: str | None, *, dry_run: bool
+) -> tuple[Any, dict[str, Any]]:
+    """Make a query cheaper by an index, where one really does.
+
+    Returns:
+        The outcome of the attempt, and what was done.
+    """
+    if not query:
+        return "left_to_a_person", {"error": "Give the statement that was slow."}
+    report: dict[str, Any] = {"query": query}
+    try:
+        live = await access.sessions.facts(access.caller)
+        plan = await plan_of(access, query)
+        report["cost"] = plan["Plan"]["Total Cost"]
+        wanted = candidates(plan, live, query)
+        report["candidates"] = [one.definition for one in wanted]
+        if not wanted:
+            report["words"] = "No index would help: rewrite the query, or ask for less."
+            return "left_to_a_person", report
+        if dry_run:
+            return "left_to_a_person", report
+        for candidate in wanted:
+            if await try_index(access, candidate, query, report):
+                return "healed", report
+    except Failure as failure:
+        report["error"] = {"sqlstate": failure.sqlstate, "error": failure.error}
+        return "failed", report
+    return "undone", report
+
+
+async def try_index(
+    access: Access, candidate: Candidate, query: str | None, report: dict[str, Any]
+) -> bool:
+    """Build an index; drop it again where the query is not cheaper by it. Whether it stays.
+
+    Raises:
+        Failure: it cannot be built; then nothing of it is left.
+    """
+    before = (await plan_of(access, query))["Plan"]["Total Cost"] if query else None
+    read_before = await _blocks_read(access, query, report) if query else None
+    await access.sessions.change_schema(
+        access.call, access.gate.schema(candidate.definition, False)
+    )
+    report["built"] = candidate.name
+    if query is None:
+        return True
+    plan = await plan_of(access, query)
+    after = plan["Plan"]["Total Cost"]
+    taken = any(node.get("Index Name") == candidate.name for node in nodes_of(plan))
+    report |= {"cost_before": before, "cost_after": after, "index_is_used": taken}
+    why = f"the query costs {after} instead of {before}"
+    if taken and before is not None and after <= before * _FACTOR:
+        read_after = await _blocks_read(access, query, report) if read_before is not None else None
+        report |= {"blocks_before": read_before, "blocks_after": read_after}
+        if read_before is None or (read_after is not None and read_after <= read_before):
+            return True
+        why = f"the query, run for real, reads {read_after} blocks instead of {read_before}"
+    drop = f"drop index concurrently public.{quoted(candidate.name)}"
+    await access.sessions.change_schema(
+        access.call, Statement(drop, "DROP INDEX", candidate.name, in_transaction=False)
+    )
+    report["dropped"] = f"{why}: not worth it"
+    return False
+
+
+async def _blocks_read(access: Access, query: str, report: dict[str, Any]) -> int | None:
+    """Blocks of 8 kB that the query really reads; None where it cannot be run to its end.
+
+    Blocks, not milliseconds: they are the same whatever else the machine does.
+    """
+    try:
+        plan = await plan_of(access, query, analyze=True)
+    except Failure as failure:
+        # It fails at some row, or is as slow as it was said to be.
+        report["not_measured"] = {"sqlstate": failure.sqlstate, "error": failure.error}
+        return None
+    return int(plan["Plan"]["Shared Hit Blocks"] + plan["Plan"]["Shared Read Blocks"])

@@ -1,0 +1,112 @@
+"""What postgres_health_check(level=full) looks for: each check is a query that yields findings.
+
+Thresholds are where an administrator begins to care: below them, a healthy database that is in use
+has findings every day, and nobody reads them.
+"""
+
+from dataclasses import dataclass
+from typing import Literal
+
+from typing_extensions import TypedDict
+
+from mcp_server.caller import Caller
+from mcp_server.failure import Failure
+from mcp_server.session import Sessions
+
+Severity = Literal["notice", "warning", "critical"]
+_ORDER: tuple[Severity, ...] = ("critical", "warning", "notice")
+
+
+class Finding(TypedDict):
+    """One thing that is not as it should be."""
+
+    check: str
+    severity: Severity
+    #: A table, an index, a database, …
+    about: str
+    meaning: str
+    #: Numbers, with their units in their names; rows are PostgreSQL's own counts.
+    evidence: dict[str, object]
+    #: Exact SQL, or null: then `meaning` says what a person does.
+    fix: str | None
+
+
+@dataclass(frozen=True)
+class Check:
+    """One query, sql/health_`name`.sql; `values` are its thresholds, as it says."""
+
+    name: str
+    severity: Severity
+    meaning: str
+    values: tuple[str, ...] = ()
+
+
+CHECKS = (
+    Check(
+        "wraparound",
+        "critical",
+        "transaction numbers run out, and PostgreSQL will stop taking writes: find what keeps "
+        "vacuum from freezing (old transactions, slots), then VACUUM (FREEZE) as an administrator",
+        # PostgreSQL itself warns at 98 %; autovacuum forces itself at 10 %.
+        ("0.25",),
+    ),
+    Check(
+        "connections", "critical", "connections run out: end idle ones, or use a pool", ("0.85",)
+    ),
+    Check(
+        "archiving",
+        "critical",
+        "the write-ahead log is not archived: see archive_command and its disk",
+    ),
+    Check(
+        "slot",
+        "critical",
+        "a replication slot keeps log that nobody reads, until the disk is full, or was given up "
+        "for that: start its reader, or drop it",
+        ("3600",),
+    ),
+    Check("invalid_index", "warning", "an index that a failed build left behind"),
+    Check("missing_fk_index", "warning", "deleting a parent row reads the whole table", ("1000",)),
+    # Twice what autovacuum waits for, so that it is behind, not on its way.
+    Check(
+        "dead_rows", "warning", "scans read rows that are gone: vacuum is behind", ("10000", "0.4")
+    ),
+    Check("stale_statistics", "warning", "the planner guesses", ("1000", "0.3")),
+    Check(
+        "cache",
+        "notice",
+        "much is read from disk: shared_buffers is small, or queries read much",
+        ("1000000", "0.9"),
+    ),
+    Check("duplicate_index", "notice", "an index that is the same as another costs every write"),
+    Check(
+        "unused_index",
+        "notice",
+        "an index that no query used costs every write",
+        (str(1 << 20), "7"),
+    ),
+)
+
+
+async def findings(sessions: Sessions, caller: Caller) -> tuple[list[Finding], dict[str, str]]:
+    """All findings, the severest first; and the checks that could not be made, with the reason."""
+    found: list[Finding] = []
+    failed: dict[str, str] = {}
+    for check in CHECKS:
+        try:
+            records = await sessions.catalogue(caller, f"health_{check.name}", *check.values)
+        except Failure as failure:
+            failed[check.name] = failure.error
+            continue
+        found += [
+            Finding(
+                check=check.name,
+                severity=check.severity,
+                about=record["about"],
+                meaning=check.meaning,
+                evidence=record["evidence"],
+                fix=record["fix"],
+            )
+            for record in records
+        ]
+    return sorted(found, key=lambda entry: _ORDER.index(entry["severity"])), failed
