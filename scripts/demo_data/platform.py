@@ -14,7 +14,7 @@ from random import Random
 
 from scripts.demo_data.text import Text, to_json
 
-#: Values in the order of the table's columns in schema.sql.
+#: Values in the order of the table's columns in migration/export/platform.sql.
 Row = tuple[object, ...]
 #: Table name → rows, in an order that satisfies foreign keys.
 Batch = dict[str, list[Row]]

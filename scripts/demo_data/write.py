@@ -5,6 +5,7 @@ from collections.abc import Iterable
 from operator import itemgetter
 from pathlib import Path
 
+from migration.export.definition import PLATFORM_SCHEMA
 from scripts.demo_data.platform import Batch, Row
 
 _SQL = Path(__file__).parent
@@ -18,13 +19,13 @@ class Writer:
     """
 
     def __init__(self, path: Path, *, january: bool) -> None:
-        february = _columns((_SQL / "schema.sql").read_text("utf-8"))
+        february = _columns(PLATFORM_SCHEMA.read_text("utf-8"))
         self._connection = sqlite3.connect(path, isolation_level=None)
         # Nobody can see the file before it is finished, so a crash needs no recovery.
         self._connection.executescript("pragma journal_mode = off; pragma synchronous = off")
-        schema = "schema_january.sql" if january else "schema.sql"
-        for name in (schema, "datasets.sql"):
-            self._connection.executescript((_SQL / name).read_text("utf-8"))
+        schema = _SQL / "schema_january.sql" if january else PLATFORM_SCHEMA
+        for file in (schema, _SQL / "datasets.sql"):
+            self._connection.executescript(file.read_text("utf-8"))
         existing = _existing_columns(self._connection)
         self._inserts = {name: _insert(name, columns) for name, columns in existing.items()}
         self._pickers = {

@@ -1,0 +1,1 @@
+"""Backups of a PostgreSQL server: taken, archived, restored to any moment, and proven."""
