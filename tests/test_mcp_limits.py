@@ -105,12 +105,15 @@ async def test_a_statement_that_takes_too_long_is_cancelled(database: Server) ->
 
 
 async def test_rows_that_trickle_are_bounded_as_a_whole(database: Server) -> None:
-    # PostgreSQL's timeout counts each fetch anew; the deadline here counts the call.
+    # PostgreSQL's timeout counts each fetch anew; the deadline here counts the call. The first
+    # chunk costs nothing and nearly fills the bytes; so the next are of a few slow rows each, and
+    # there is room for hundreds, however fast the machine is.
     slow = (
-        "select n, (select count(*) from generate_series(1, 3000000) m where m > n)"
+        "select repeat('x', case n when 1 then 90000 end), case when n > 16 then"
+        " (select count(*) from generate_series(1, 3000000) m where m > n) end"
         " from generate_series(1, 1000) n"
     )
-    async with agent(database, gate=OPEN_GATE, statement_timeout_ms=3_500, max_bytes=1_000) as a:
+    async with agent(database, gate=OPEN_GATE, statement_timeout_ms=3_500, max_bytes=100_000) as a:
         answer = await a.query(slow)
         assert answer["sqlstate"] == "57014"
     await until(lambda: running(database) == 0)
