@@ -50,7 +50,7 @@ lint: $(READY) ## Check style, types, imports, SQL, Dockerfiles and shell script
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
-	$(BIN)/sqlfluff lint --disable-progress-bar sql migration mcp_server scripts tests benchmarks
+	$(BIN)/sqlfluff lint --disable-progress-bar sql backup migration mcp_server scripts tests benchmarks
 	$(BIN)/hadolint docker/*/Dockerfile docker/offline/*/Dockerfile
 	$(BIN)/shellcheck .ci/run .ci/docker-engine $$(git ls-files '*.sh')
 

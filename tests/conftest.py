@@ -6,11 +6,16 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 from psycopg import sql
 
 from database.connect import connect
 from database.embedded.server import temporary_server
 from database.settings import Server
+
+# The same examples each time, so that a change is judged by itself; the deep tests look further.
+settings.register_profile("ordinary", derandomize=True)
+settings.load_profile("ordinary")
 
 SHARED = Path(__file__).resolve().parents[2] / "shared"
 

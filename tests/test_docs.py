@@ -13,10 +13,14 @@ import database.__main__
 import mcp_server.audit.command
 import mcp_server.token_command
 import migration.__main__
+import scripts.attach_agents
+import scripts.backup
 import scripts.check_database_size
 import scripts.demo
 import scripts.make_demo_database
 import scripts.migrate_sqlite_to_postgres
+import scripts.restore
+from backup.settings import BackupSettings
 from database.errors import EXIT_CODES
 from database.settings import Environment
 from mcp_server.settings import Settings
@@ -33,6 +37,9 @@ APPLICATIONS = {
     "audit": mcp_server.audit.command.app,
     "migration": migration.__main__.app,
     "token": mcp_server.token_command.app,
+    "backup": scripts.backup.app,
+    "restore": scripts.restore.app,
+    "attach_agents": scripts.attach_agents.app,
     "check_database_size": scripts.check_database_size.app,
     "demo": scripts.demo.app,
     "make_demo_database": scripts.make_demo_database.app,
@@ -58,7 +65,7 @@ def words(application: typer.Typer) -> set[str]:
 
 
 def variables() -> set[str]:
-    classes: list[type[BaseSettings]] = [Environment, MigrationSettings, Settings]
+    classes: list[type[BaseSettings]] = [BackupSettings, Environment, MigrationSettings, Settings]
     return {
         f"{kind.model_config.get('env_prefix', '')}{name}".upper()
         for kind in classes

@@ -151,8 +151,8 @@ async def test_what_the_gate_calls_a_read_changes_nothing(database: Server, logi
 @pytest.mark.timeout(7200)
 @pytest.mark.parametrize("login", ["mcp_read", "atlas"])
 async def test_long(database: Server, login: str) -> None:
-    seed = int(os.environ.get("MCP_FUZZ_SEED") or time.time())
-    print(f"MCP_FUZZ_SEED={seed}")
+    seed = int(os.environ.get("DEEP_SEED") or time.time())
+    print(f"DEEP_SEED={seed}")
     assert await fuzz(database, login, seed, DEEP_STATEMENTS) > 0
 
 

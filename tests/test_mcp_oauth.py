@@ -135,7 +135,10 @@ def test_a_token_speaks_for_the_agent_of_its_claim_within_its_scopes(
     assert "postgres_execute" in tools_of(url, atlas)
     assert "postgres_schema_alter" not in tools_of(url, atlas)
     assert tools_of(url, issuer.token(agent="atlas", scope=None, scp=["heal"])) == {
-        "postgres_schema_alter"
+        "postgres_schema_alter",
+        "postgres_heal",
+        "postgres_fix_missing_column",
+        "postgres_create_performance_index",
     }
     assert tools_of(url, issuer.token(agent="atlas", scope="openid")) == set()
     assert status(url, issuer.token(aud=["https://other.example", RESOURCE])) == 200

@@ -26,6 +26,15 @@ READS = {
     "postgres_describe_table",
     "postgres_health_check",
     "postgres_call_status",
+    "postgres_diagnose",
+    "postgres_drift",
+    "postgres_analyze_query_performance",
+}
+HEALS = {
+    "postgres_schema_alter",
+    "postgres_heal",
+    "postgres_fix_missing_column",
+    "postgres_create_performance_index",
 }
 ADD_FILE = (
     "insert into files (path, name, size, mtime, is_dir, last_scanned)"
@@ -83,7 +92,7 @@ def test_a_token_speaks_for_its_agent_and_is_stored_as_a_hash(site: Site) -> Non
 
 def test_scopes_narrow_what_an_agent_may_do(site: Site) -> None:
     token = site.issue("atlas", "--scope", "read", "--scope", "heal")
-    assert tools_of(site.url, token) == READS | {"postgres_schema_alter"}
+    assert tools_of(site.url, token) == READS | HEALS
     assert call(site.url, token, "execute", query=ADD_FILE)["sqlstate"] == "42501"
     refused = site.command("issue", "grisha", "--scope", "write")
     assert refused.returncode == 2

@@ -96,8 +96,8 @@ class Watch:
 
     def __enter__(self) -> Self:
         self._looking = self._watcher.submit(self._look)
-        self.cpu_seconds -= _used(psutil.Process())
-        self.server_cpu_seconds -= _used(self._server)
+        self.cpu_seconds -= cpu_of_children(psutil.Process())
+        self.server_cpu_seconds -= cpu_of_children(self._server)
         self._started = time.monotonic()
         return self
 
@@ -108,8 +108,8 @@ class Watch:
         trace: TracebackType | None,
     ) -> None:
         self.seconds = time.monotonic() - self._started
-        self.cpu_seconds += _used(psutil.Process())
-        self.server_cpu_seconds += _used(self._server)
+        self.cpu_seconds += cpu_of_children(psutil.Process())
+        self.server_cpu_seconds += cpu_of_children(self._server)
         self._ended.set()
         # Whatever went wrong there is raised here: a peak of nothing would be a lie.
         with self._watcher:
@@ -146,15 +146,22 @@ def _memory(process: psutil.Process) -> int:
     return int(getattr(full, "pss", full.uss))
 
 
-def _used(parent: psutil.Process) -> float:
+def cpu_of_children(parent: psutil.Process) -> float:
     """CPU seconds of the children of a process, those that have ended included."""
+    while True:
+        ended = _of_ended(parent)
+        try:
+            living = [child.cpu_times() for child in parent.children()]
+        except psutil.NoSuchProcess:
+            continue
+        # A child that ended meanwhile would be counted twice, or not at all.
+        if _of_ended(parent) == ended:
+            return ended + sum(float(times.user + times.system) for times in living)
+
+
+def _of_ended(parent: psutil.Process) -> float:
     times = parent.cpu_times()
-    living = (child.cpu_times() for child in parent.children())
-    return float(
-        times.children_user
-        + times.children_system
-        + sum(child.user + child.system for child in living)
-    )
+    return float(times.children_user + times.children_system)
 
 
 def _postmaster(target: Server) -> psutil.Process:

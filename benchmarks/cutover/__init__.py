@@ -1,0 +1,1 @@
+"""What following and the cutover cost the application: its writes, and its longest pause."""
