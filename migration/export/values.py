@@ -57,8 +57,10 @@ def _number(value: Value) -> Value:
     if value is None:
         return None
     exact = Decimal(str(value))
-    if not exact.is_finite():
-        return value
+    if exact.is_nan():
+        return value  # SQLite makes NULL of the number
+    if exact.is_infinite():
+        return float(exact)
     if exact == exact.to_integral_value() and abs(exact) < _MOST_INTEGER:
         return int(exact)
     return float(exact) if Decimal(repr(float(exact))) == exact else value
