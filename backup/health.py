@@ -4,11 +4,10 @@ import shutil
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from backup.recover import gap_after
-from backup.repository import Backup, Repository
+from backup.basebackup import BaseBackups
+from backup.repository import Backup
 from backup.settings import BackupSettings
 from backup.statements import fetch
-from backup.target import Target, choose_timeline
 from database.connect import connect
 from database.errors import BackupError, TargetError
 from database.settings import Server
@@ -27,14 +26,14 @@ class Health:
     behind_bytes: int | None
 
 
-def check_health(server: Server, repository: Repository, settings: BackupSettings) -> Health:
+def check_health(server: Server, repository: BaseBackups, settings: BackupSettings) -> Health:
     """Look at the backups, the archive and the server.
 
     Raises:
         BackupError: there is no repository, or a record in it is damaged.
     """
     identity = repository.identity()
-    backups = repository.list()
+    backups = repository.taken()
     newest = backups[-1] if backups else None
     age = (datetime.now(UTC) - newest.finished_at).total_seconds() / 3600 if newest else None
     behind, archive = _archive_problems(server, repository, identity.slot, settings)
@@ -43,7 +42,7 @@ def check_health(server: Server, repository: Repository, settings: BackupSetting
 
 
 def _backup_problems(
-    repository: Repository, newest: Backup | None, age: float | None, settings: BackupSettings
+    repository: BaseBackups, newest: Backup | None, age: float | None, settings: BackupSettings
 ) -> list[str]:
     if newest is None or age is None:
         return ["there is no backup"]
@@ -58,15 +57,14 @@ def _backup_problems(
     free = shutil.disk_usage(repository.directory).free
     if free < newest.bytes:
         found.append(f"the next backup needs {newest.bytes} bytes, and {free} are free")
-    timeline = choose_timeline(Target(timeline=newest.timeline), repository.timelines())
-    missing = gap_after(repository, newest, timeline)
+    missing = repository.gap_after(newest)
     if missing is not None:
         found.append(f"the archive lacks {missing.name}")
     return found
 
 
 def _archive_problems(
-    server: Server, repository: Repository, slot: str, settings: BackupSettings
+    server: Server, repository: BaseBackups, slot: str, settings: BackupSettings
 ) -> tuple[int | None, list[str]]:
     state = repository.archive_state()
     found = []

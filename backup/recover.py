@@ -1,7 +1,7 @@
 """Bring a copy of a backup to a target: a server of its own, which nobody else can reach.
 
-It listens on a socket in a folder that only its own user can enter, takes no setting from the
-backup that could do harm (no archiving, no libraries), and reads the log from its own folder.
+It listens on a socket in a folder that only its own user can enter, and takes no setting from the
+backup that could do harm (no archiving, no libraries).
 """
 
 import shlex
@@ -14,18 +14,10 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from backup.programs import run
-from backup.repository import Backup, Repository
+from backup.repository import Backup
+from backup.source import DAMAGED, Source
 from backup.target import Kind, Target, choose_timeline
-from backup.wal import (
-    Segment,
-    Timeline,
-    format_lsn,
-    parse_history,
-    parse_lsn,
-    parse_segment,
-    segment_number,
-)
+from backup.wal import format_lsn, parse_history, parse_lsn
 from database.connect import connect
 from database.embedded.server import EmbeddedServer
 from database.errors import BackupError, TargetError
@@ -52,7 +44,6 @@ _SAFE = {
     "hot_standby": "off",
     "max_prepared_transactions": "100",
     "autovacuum": "off",
-    "restore_command": "false",
     "archive_cleanup_command": "",
     "recovery_end_command": "",
 }
@@ -74,13 +65,11 @@ class Recovered:
 
 
 @contextmanager
-def recovered(
-    repository: Repository, backup: Backup, target: Target, folder: Path
-) -> Iterator[Recovered]:
+def recovered(source: Source, backup: Backup, target: Target, folder: Path) -> Iterator[Recovered]:
     """A running server with the state of the target; shut down in the end, its data stays.
 
     Args:
-        repository: where the backup and the log are.
+        source: where the backup and the log are.
         backup: from which to begin.
         target: where to go.
         folder: an empty folder that the server's user can enter.
@@ -91,8 +80,9 @@ def recovered(
     """
     programs = EmbeddedServer(folder)
     data = folder / "data"
-    timeline = choose_timeline(target, repository.timelines())
-    _copy(repository, backup, data)
+    timeline = choose_timeline(target, source.timelines())
+    data.parent.mkdir(parents=True, exist_ok=True)
+    source.fetch(backup, data)
     (data / "recovery.signal").touch()
     for path in (data, *data.rglob("*")):
         programs.account.own(path)
@@ -105,10 +95,11 @@ def recovered(
             secrets_dir=folder / "secrets",
         )
         try:
-            _start(programs, data, server, target.settings(timeline.number))
+            recovery = {"restore_command": source.restore_command(data)}
+            _start(programs, data, server, recovery | target.settings(timeline.number))
             followed, position = _branch(data)
             if target.kind is Kind.LATEST:
-                _check_complete(repository, followed, position)
+                _check_complete(source, followed, position)
             yield Recovered(server, data, followed, position)
         except BaseException:
             programs.run_program("pg_ctl", "stop", "--mode=immediate", "--wait", "--pgdata", data)
@@ -127,75 +118,6 @@ def remove_scratch(folder: Path) -> None:
         )
     if folder.exists():
         shutil.rmtree(folder)
-
-
-def log_since(repository: Repository, backup: Backup) -> dict[str, Path]:
-    """The archived log from a backup's beginning on, and all histories, by the name under which
-    PostgreSQL asks for them. Of files with one name, a whole one goes before a partial one."""
-    first = segment_number(parse_lsn(backup.start_lsn))
-    found: dict[str, Path] = {}
-    ranks: dict[str, tuple[bool, float]] = {}
-    for path in repository.wal.glob("*/*"):
-        segment = parse_segment(path.name)
-        if segment is None or segment.number < first:
-            if parse_history(path.name, "") is not None:
-                found[path.name] = path
-            continue
-        rank = (not segment.partial, path.stat().st_mtime)
-        if rank > ranks.get(segment.name, (False, 0.0)):
-            found[segment.name], ranks[segment.name] = path, rank
-    return found
-
-
-def gap_after(repository: Repository, backup: Backup, timeline: Timeline) -> Segment | None:
-    """The first segment that is missing between a backup and the archive's end; None if none is."""
-    names = log_since(repository, backup)
-    segments = [s for s in map(parse_segment, names) if s is not None]
-    reached = repository.archive_state().reached.get(timeline.number)
-    last = segment_number(parse_lsn(reached) - 1) if reached else -1
-    path = [*timeline.ancestors, (timeline.number, None)]
-    numbers = {(segment.timeline, segment.number) for segment in segments}
-    position = segment_number(parse_lsn(backup.start_lsn))
-    for number, end in path:
-        if number < backup.timeline:
-            continue
-        # The segment in which a timeline was left is found on its successor as well.
-        stop = last if end is None else segment_number(end) - 1
-        while position <= stop:
-            if (number, position) not in numbers:
-                return Segment(number, position)
-            position += 1
-    return None
-
-
-def _copy(repository: Repository, backup: Backup, data: Path) -> None:
-    log = log_since(repository, backup)
-    needed = backup.bytes + sum(path.stat().st_size for path in log.values())
-    data.parent.mkdir(parents=True, exist_ok=True)
-    free = shutil.disk_usage(data.parent).free
-    if free < needed * 1.05:
-        raise BackupError(
-            f"{needed} bytes have to be copied to {data.parent}, and {free} are free.",
-            "Free some space, or restore into a --directory on another disk.",
-        )
-    try:
-        shutil.copytree(repository.data(backup), data, symlinks=True)
-        # What was read is compared, not what lies in the repository: this finds a fault of
-        # either disk.
-        run("pg_verifybackup", "--quiet", data, advice=_DAMAGED)
-        for name, path in log.items():
-            shutil.copyfile(path, data / "pg_wal" / name)
-    except OSError as error:
-        raise BackupError(
-            f"Cannot copy the backup to {data.parent}: {error}.", "Free some space, or try again."
-        ) from error
-    (data / "backup_manifest").unlink()
-    data.chmod(0o700)
-
-
-_DAMAGED = (
-    "This backup is damaged: restore another one by --backup, and look after the disk it is on."
-)
 
 
 @contextmanager
@@ -258,7 +180,7 @@ def _failed(log: str, started: subprocess.CompletedProcess[str]) -> BackupError:
         return BackupError(
             f"The backup does not lead to that timeline: {reason}.", "Name another --timeline."
         )
-    return BackupError(f"The backup cannot be recovered: {reason}", _DAMAGED)
+    return BackupError(f"The backup cannot be recovered: {reason}", DAMAGED)
 
 
 def _branch(data: Path) -> tuple[int, str]:
@@ -272,13 +194,13 @@ def _branch(data: Path) -> tuple[int, str]:
     return number, format_lsn(position)
 
 
-def _check_complete(repository: Repository, timeline: int, position: str) -> None:
+def _check_complete(source: Source, timeline: int, position: str) -> None:
     """Recovery to the latest moment ends at the first record that cannot be read: as it does at
     the end of the log, so it would at damage in the middle of it."""
-    reached = repository.archive_state().reached.get(timeline)
-    if reached is not None and parse_lsn(position) < parse_lsn(reached):
+    reached = source.reached(timeline)
+    if reached is not None and parse_lsn(position) < reached:
         raise BackupError(
-            f"The archived log cannot be read beyond {position}, and was received up to {reached}: "
-            "a file of it is damaged or missing.",
+            f"The archived log cannot be read beyond {position}, and leads to "
+            f"{format_lsn(reached)}: a file of it is damaged or missing.",
             "Name a moment before it by --time, or begin from a newer --backup.",
         )

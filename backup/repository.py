@@ -17,6 +17,7 @@ import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import datetime
+from enum import StrEnum
 from pathlib import Path
 
 from pydantic import BaseModel, ValidationError
@@ -35,10 +36,20 @@ class TableContent(BaseModel):
     digest: str
 
 
+class BackupKind(StrEnum):
+    """What a backup copies, under pgBackRest's names: everything, what changed since the last full
+    one, or what changed since the last one of any kind."""
+
+    FULL = "full"
+    DIFF = "diff"
+    INCR = "incr"
+
+
 class Backup(BaseModel):
     """What is known of one backup. Positions are LSNs as PostgreSQL prints them, times UTC."""
 
     id: str
+    kind: BackupKind = BackupKind.FULL
     server: str
     version: str
     database: str
@@ -157,13 +168,7 @@ class Repository:
         Raises:
             BusyError: another process holds it.
         """
-        with (self.directory / f".{what}.lock").open("a") as file:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                raise BusyError(
-                    f"Another {what} is at work in {self.directory}.", "Wait until it has ended."
-                ) from None
+        with locked_file(self.directory, what):
             yield
 
     # -- backups
@@ -197,7 +202,7 @@ class Repository:
         (self.backups / backup.id).rename(leaving)
         shutil.rmtree(leaving)
 
-    def list(self) -> list[Backup]:
+    def taken(self) -> list[Backup]:
         """The finished backups, oldest first.
 
         Raises:
@@ -221,7 +226,7 @@ class Repository:
             BackupError: there is none.
         """
         self.identity()
-        found = [b for b in self.list() if backup_id in (None, b.id)]
+        found = [b for b in self.taken() if backup_id in (None, b.id)]
         if not found:
             raise BackupError(
                 f"There is no backup {backup_id or ''} in {self.directory}.".replace("  ", " "),
@@ -278,6 +283,23 @@ class Repository:
             if timeline is not None:
                 found[timeline.number] = timeline
         return found
+
+
+@contextmanager
+def locked_file(directory: Path, what: str) -> Iterator[None]:
+    """Hold a lock of a folder that excludes other processes.
+
+    Raises:
+        BusyError: another process holds it.
+    """
+    with (directory / f".{what}.lock").open("a") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise BusyError(
+                f"Another {what} is at work in {directory}.", "Wait until it has ended."
+            ) from None
+        yield
 
 
 def _write(path: Path, content: BaseModel) -> None:

@@ -9,12 +9,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from backup.recover import NotReachedError, Recovered, recovered, remove_scratch
-from backup.repository import Backup, Repository
+from backup.repository import Backup
+from backup.source import Source
 from backup.target import Target, choose_backups, choose_timeline
 from database.apply import set_passwords
 from database.embedded.server import EmbeddedServer
-from database.errors import BackupError, TargetError, UsageError
-from database.secrets import ensure_secrets
+from database.errors import BackupError, UsageError
 
 Say = Callable[[str], None]
 
@@ -33,9 +33,9 @@ class Restored:
 
 
 def restore(
-    repository: Repository,
+    source: Source,
     target: Target,
-    directory: Path,
+    instance: EmbeddedServer,
     say: Say,
     *,
     backup_id: str | None = None,
@@ -43,9 +43,9 @@ def restore(
     """Bring an instance folder of the embedded server to a target; the server is not started.
 
     Args:
-        repository: where backups and log are.
+        source: where backups and log are.
         target: where to.
-        directory: the instance folder; made where it is missing.
+        instance: the server of that folder, which is made where it is missing.
         say: takes what happens.
         backup_id: the backup to begin from; the newest that leads there is taken without.
 
@@ -54,28 +54,22 @@ def restore(
         BackupError: no backup leads to the target, or one is damaged.
         UsageError: the folder holds something else.
     """
-    instance = EmbeddedServer(directory)
-    _check_folder(instance)
-    candidates = _candidates(repository, target, backup_id)
-    instance.prepare_directory()
-    staging = instance.directory / _STAGING
-    remove_scratch(staging)
-    try:
-        ensure_secrets(instance.directory / "secrets")
-        backup, end = _first_that_leads_there(repository, candidates, target, instance, say)
-        old = instance.replace_data(staging / "data")
-    finally:
+    with instance.kept_stopped():
+        _check_folder(instance)
+        candidates = _candidates(source, target, backup_id)
+        instance.prepare_directory()
+        staging = instance.directory / _STAGING
         remove_scratch(staging)
+        try:
+            backup, end = _first_that_leads_there(source, candidates, target, instance, say)
+            old = instance.replace_data(staging / "data")
+        finally:
+            remove_scratch(staging)
     return Restored(backup, end.timeline, end.position, old)
 
 
 def _check_folder(instance: EmbeddedServer) -> None:
     instance.finish_swap()
-    if instance.occupied():
-        raise TargetError(
-            f"A server runs in {instance.directory}: nothing is restored over it.",
-            "Stop it with 'python -m database stop', or name another --directory.",
-        )
     if instance.directory.exists() and not instance.data.exists():
         others = [path.name for path in instance.directory.iterdir() if path.name not in _OWN]
         if others:
@@ -85,14 +79,13 @@ def _check_folder(instance: EmbeddedServer) -> None:
             )
 
 
-def _candidates(repository: Repository, target: Target, backup_id: str | None) -> list[Backup]:
-    repository.identity()
-    backups = [repository.find(backup_id)] if backup_id else repository.list()
-    return choose_backups(target, choose_timeline(target, repository.timelines()), backups)
+def _candidates(source: Source, target: Target, backup_id: str | None) -> list[Backup]:
+    backups = [source.find(backup_id)] if backup_id else source.taken()
+    return choose_backups(target, choose_timeline(target, source.timelines()), backups)
 
 
 def _first_that_leads_there(
-    repository: Repository,
+    source: Source,
     candidates: list[Backup],
     target: Target,
     instance: EmbeddedServer,
@@ -105,10 +98,9 @@ def _first_that_leads_there(
         say(f"backup {backup.id} → {target}")
         staging.mkdir(parents=True, mode=0o755)
         try:
-            with recovered(repository, backup, target, staging) as found:
+            with recovered(source, backup, target, staging) as found:
                 # The passwords of this instance, not those of the moment that is restored.
-                secrets = instance.directory / "secrets"
-                server = found.server.model_copy(update={"secrets_dir": secrets})
+                server = found.server.model_copy(update={"secrets_dir": instance.secrets()})
                 set_passwords(server, including_admin=True)
         except NotReachedError as error:
             failure = error

@@ -38,7 +38,7 @@ def take_backup(
         repository.locked("backup"),
         connect(server, server.administrator, autocommit=True) as connection,
     ):
-        facts = _suitable(fetch_one(connection, "server_facts"))
+        facts = suitable(fetch_one(connection, "server_facts"))
         identity = repository.claim(facts["system_identifier"])
         application = f"{identity.slot}_take"
         _sweep(connection, repository, application, say)
@@ -75,8 +75,12 @@ def mark(server: Server, repository: Repository, name: str) -> str:
     return str(position)
 
 
-def _suitable(facts: dict[str, Any]) -> dict[str, Any]:
-    """The facts of a server that can be backed up."""
+def suitable(facts: dict[str, Any]) -> dict[str, Any]:
+    """The facts of a server that can be backed up.
+
+    Raises:
+        TargetError: it cannot.
+    """
     if facts["in_recovery"]:
         raise TargetError(
             "This server is a standby or is being restored.", "Take the backup of its primary."
@@ -157,7 +161,7 @@ def _copy_files(
 
 def _expire(repository: Repository, keep: int, say: Say) -> None:
     """Remove the oldest backups, and the log that none of the others needs."""
-    backups = repository.list()
+    backups = repository.taken()
     for backup in backups[:-keep]:
         repository.remove(backup)
         say(f"removed {backup.id}: {keep} are kept")

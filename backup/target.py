@@ -145,7 +145,8 @@ def _is_before(backup: Backup, target: Target) -> bool:
     if target.kind is Kind.TIME:
         return backup.finished_at <= datetime.fromisoformat(target.value)
     if target.kind is Kind.XID:
-        return not _has_ended(int(target.value), backup.snapshot)
+        # Unknown where a run was killed just after its backup was complete.
+        return bool(backup.snapshot) and not _has_ended(int(target.value), backup.snapshot)
     return True
 
 

@@ -15,7 +15,15 @@ LOGIN_ROLES = ("postgres", "atlas", "migrator", "mcp_read", "mcp_write", "mcp_he
 
 #: What the MCP server seals the contexts of agents with, and PostgreSQL verifies them by.
 CONTEXT_KEY = "mcp_context_key"
-SECRET_NAMES = (*(f"{role}_password" for role in LOGIN_ROLES), "mcp_token", CONTEXT_KEY)
+
+#: What pgBackRest encrypts its repository with. Without it no backup can be restored.
+CIPHER_KEY = "backup_cipher_key"
+SECRET_NAMES = (
+    *(f"{role}_password" for role in LOGIN_ROLES),
+    "mcp_token",
+    CONTEXT_KEY,
+    CIPHER_KEY,
+)
 
 # 32 bytes of URL-safe text: the platform puts its password into a URL, so nothing in it
 # may need percent-encoding.

@@ -1,4 +1,4 @@
-"""Backups without Docker: `python scripts/backup.py take | list | verify | check | …`."""
+"""Backups: `python scripts/backup.py take | list | verify | check | …`."""
 
 import json
 import sys
@@ -12,18 +12,13 @@ from rich.console import Console
 # where the package of the same name is meant.
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from backup import archive
-from backup.health import check_health
-from backup.recover import gap_after
-from backup.repository import Backup, Repository
-from backup.settings import BackupSettings
-from backup.take import mark as mark_moment
-from backup.take import take_backup
-from backup.target import Target, choose_timeline
+from backup.engine import Engine, open_engine
+from backup.pgbackrest.schedule import run_schedule
+from backup.repository import Backup, BackupKind
+from backup.settings import BackupSettings, EngineName
 from backup.verify import verify_backup
 from database import cli
-from database.connect import connect
-from database.errors import BackupError, VerificationError
+from database.errors import BackupError, UsageError, VerificationError
 from database.settings import Server
 from migration.export.export import export_sqlite
 
@@ -34,11 +29,15 @@ Json = Annotated[bool, typer.Option("--json", help="Print JSON for machines.")]
 
 
 @app.command()
-def take(*, as_json: Json = False) -> None:
-    """Take a full backup, archive the log up to now, and remove backups that are too many."""
-    settings = BackupSettings()
-    say = _to_stderr if as_json else out.print
-    backup = take_backup(Server.discover(), Repository(settings.backup_dir), settings, say)
+def take(
+    *,
+    kind: Annotated[
+        BackupKind | None, typer.Option("--kind", help="What to copy (default: everything).")
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Take a backup, archive the log up to now, and remove backups that are too many."""
+    backup = _engine().take(kind, _to_stderr if as_json else out.print)
     if as_json:
         sys.stdout.write(backup.model_dump_json(indent=2) + "\n")
     if backup.point is None:
@@ -52,16 +51,16 @@ def take(*, as_json: Json = False) -> None:
 @app.command(name="list")
 def list_backups(*, as_json: Json = False) -> None:
     """Say which backups there are, and up to where the archived log leads."""
-    repository = Repository(BackupSettings().backup_dir)
-    repository.identity()
-    entries = [_entry(repository, backup) for backup in repository.list()]
+    engine = _engine()
+    entries = [_entry(engine, backup) for backup in engine.source.taken()]
     if as_json:
         sys.stdout.write(json.dumps(entries, indent=2) + "\n")
         return
     for entry in entries:
         out.print(
-            f"{entry['id']}  {entry['bytes']:>14,} bytes  {entry['tables']} tables  "
-            f"timeline {entry['timeline']}  log up to {entry['restorable_to'] or 'nowhere'}  "
+            f"{entry['id']}  {entry['kind']}  {entry['bytes']:>14,} bytes  "
+            f"{entry['tables']} tables  timeline {entry['timeline']}  "
+            f"log up to {entry['restorable_to'] or 'nowhere'}  "
             f"{entry['verified'] or 'not verified'}"
         )
 
@@ -73,9 +72,9 @@ def verify(
     as_json: Json = False,
 ) -> None:
     """Restore a backup into a scratch server, and compare everything."""
-    repository = Repository(BackupSettings().backup_dir)
-    chosen = repository.find(backup)
-    outcome = verify_backup(repository, chosen.id, _to_stderr if as_json else out.print)
+    source = _engine().source
+    chosen = source.find(backup)
+    outcome = verify_backup(source, chosen.id, _to_stderr if as_json else out.print)
     if as_json:
         sys.stdout.write(json.dumps({"id": chosen.id, **outcome.model_dump(mode="json")}) + "\n")
     if outcome.problems:
@@ -89,8 +88,7 @@ def verify(
 @app.command()
 def check(*, as_json: Json = False) -> None:
     """Say whether one could restore now: for a monitor; exit code 8 where one could not."""
-    settings = BackupSettings()
-    health = check_health(Server.discover(), Repository(settings.backup_dir), settings)
+    health = _engine().check()
     if as_json:
         found = {
             "problems": health.problems,
@@ -117,22 +115,32 @@ def archive_log(
     ] = False,
 ) -> None:
     """Receive the server's log up to now, or all the time."""
-    server, repository = Server.discover(), Repository(BackupSettings().backup_dir)
+    engine = _engine()
     if end:
-        with connect(server, server.administrator, autocommit=True) as connection:
-            dropped = archive.end(connection, repository.identity())
-        out.print("archiving has ended" if dropped else "there was nothing to end")
+        ended = engine.end_archive()
+        out.print("archiving has ended" if ended else "there was nothing to end")
     elif follow:
-        archive.follow(server, repository, _to_stderr)
+        engine.follow_archive(_to_stderr)
     else:
-        out.print(f"log archived up to {archive.catch_up(server, repository)}")
+        out.print(f"log archived up to {engine.archive()}")
 
 
 @app.command()
 def mark(name: Annotated[str, typer.Argument(help="How the moment is called.")]) -> None:
     """Give this moment a name, which a restore can stop at."""
-    server, repository = Server.discover(), Repository(BackupSettings().backup_dir)
-    out.print(f"'{name}' is {mark_moment(server, repository, name)}")
+    out.print(f"'{name}' is {_engine().mark(name)}")
+
+
+@app.command()
+def schedule() -> None:
+    """Take and verify backups when they are due, until stopped: the service `backup`."""
+    settings = BackupSettings()
+    if settings.backup_engine is not EngineName.PGBACKREST:
+        raise UsageError(
+            "The schedule belongs to the service 'backup' of compose.yaml.",
+            "Without Docker let cron or systemd run 'backup.py take' and 'backup.py verify'.",
+        )
+    run_schedule(open_engine(settings), settings, _to_stderr)
 
 
 @app.command(name="export-sqlite")
@@ -153,18 +161,19 @@ def export(
         out.print(f"secrets were replaced in {made.redacted} rows")
 
 
-def _entry(repository: Repository, backup: Backup) -> dict[str, object]:
-    timeline = choose_timeline(Target(timeline=backup.timeline), repository.timelines())
-    reached = repository.archive_state().reached.get(timeline.number)
-    missing = gap_after(repository, backup, timeline)
-    verified = repository.verified(backup)
+def _entry(engine: Engine, backup: Backup) -> dict[str, object]:
+    verified = engine.source.verified(backup)
     return {
         **backup.model_dump(mode="json", exclude={"tables"}),
         "tables": sum(map(len, backup.tables.values())),
-        "restorable_to": reached if missing is None else f"before {missing.name}",
+        "restorable_to": engine.source.restorable_to(backup),
         "verified": verified
         and (f"failed: {verified.problems[0]}" if verified.problems else f"verified {verified.at}"),
     }
+
+
+def _engine() -> Engine:
+    return open_engine(BackupSettings())
 
 
 def _to_stderr(text: str) -> None:

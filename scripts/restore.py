@@ -13,12 +13,11 @@ from rich.console import Console
 # Started as a file, Python looks for packages in scripts/ alone.
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from backup.repository import Repository
+from backup.engine import open_engine
 from backup.restore import restore
 from backup.settings import BackupSettings
 from backup.target import make_target
 from database import cli
-from database.embedded.server import default_directory
 
 out = Console(highlight=False, soft_wrap=True)
 app = cli.application("Bring the database back to any moment.")
@@ -59,13 +58,16 @@ def main(
     target = make_target(
         time=time, xid=xid, name=name, immediate=immediate, exclusive=exclusive, timeline=timeline
     )
-    folder = directory or default_directory()
-    repository = Repository(BackupSettings().backup_dir)
-    restored = restore(repository, target, folder, out.print, backup_id=backup)
-    out.print(f"restored up to {restored.position} of timeline {restored.timeline} into {folder}")
+    engine = open_engine(BackupSettings())
+    instance = engine.instance(directory)
+    restored = restore(engine.source, target, instance, out.print, backup_id=backup)
+    out.print(
+        f"restored up to {restored.position} of timeline {restored.timeline} into "
+        f"{instance.directory}"
+    )
     if restored.old:
         out.print(f"the old data is in {restored.old}; remove it when you do not need it any more")
-    out.print("start it with 'python -m database start', then take a backup: 'backup.py take'")
+    out.print(engine.after_restore)
 
 
 if __name__ == "__main__":

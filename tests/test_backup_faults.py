@@ -49,7 +49,7 @@ def test_killed_backup_is_swept_away_by_the_next(own: Place) -> None:
     taking = own.start("backup", "take")
     wait_for(lambda: list(own.repository.backups.glob(".draft-*/data/base/*")))
     kill(taking)
-    assert own.repository.list() == []
+    assert own.repository.taken() == []
     result = own.run("backup", "take")
     assert result.returncode == 0, result.stderr
     assert ".draft-" in result.stdout, "it says what it removed"
@@ -65,7 +65,7 @@ def test_backup_killed_at_any_moment_leaves_the_next_clean(own: Place, milliseco
     taking = own.start("backup", "take")
     time.sleep(milliseconds / 1000)
     kill(taking)
-    assert first.id in [backup.id for backup in own.repository.list()]
+    assert first.id in [backup.id for backup in own.repository.taken()]
     own.take()
     assert [path for path in own.repository.backups.iterdir() if path.name[0] == "."] == []
     with restored(own) as server:
@@ -79,7 +79,7 @@ def test_signal_stops_a_backup_with_its_own_code(own: Place) -> None:
     wait_for(lambda: list(own.repository.backups.glob(".draft-*/data/base/*")))
     taking.send_signal(signal.SIGTERM)
     assert taking.wait(30) == 7
-    assert own.repository.list() == []
+    assert own.repository.taken() == []
     own.take()
 
 
@@ -91,7 +91,7 @@ def test_of_two_backups_at_once_one_is_refused(own: Place) -> None:
     assert second.returncode == 8
     assert "Another backup is at work" in second.stderr
     assert taking.wait(60) == 0
-    assert len(own.repository.list()) == 1
+    assert len(own.repository.taken()) == 1
 
 
 @pytest.mark.parametrize(
@@ -283,8 +283,8 @@ def test_only_so_many_are_kept_and_the_log_that_they_need(own: Place) -> None:
         own.write(number)
         query(own.server, "select pg_switch_wal()")
         taken.append(own.take(BACKUP_KEEP=2).id)
-    assert [backup.id for backup in own.repository.list()] == taken[2:]
-    oldest = own.repository.list()[0]
+    assert [backup.id for backup in own.repository.taken()] == taken[2:]
+    oldest = own.repository.taken()[0]
     names = sorted(path.name for path in own.repository.wal.glob("*/0*"))
     assert len(names) < 8
     with restored(own, "--backup", oldest.id) as server:
@@ -300,7 +300,7 @@ def test_another_servers_repository_is_refused(own: Place) -> None:
         result = foreign.run("backup", "take")
     assert result.returncode == 8
     assert "backups of another server" in result.stderr
-    assert len(own.repository.list()) == 1
+    assert len(own.repository.taken()) == 1
 
 
 def test_without_a_repository_every_command_says_so(own: Place) -> None:

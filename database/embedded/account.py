@@ -74,5 +74,10 @@ def server_account() -> Account:
 def _clean_environment() -> dict[str, str]:
     # Settings for other servers (PGDATA, PGPORT, …) must not leak into ours; the C locale
     # keeps the messages that are searched for in English.
-    kept = {key: os.environ[key] for key in ("PATH", "TZ") if key in os.environ}
+    # pgBackRest's are for the restore_command of a server that is being restored.
+    kept = {
+        key: value
+        for key, value in os.environ.items()
+        if key in ("PATH", "TZ") or key.startswith("PGBACKREST_")
+    }
     return {**kept, "LC_ALL": "C"}

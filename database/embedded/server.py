@@ -147,6 +147,26 @@ class EmbeddedServer:
         # A killed postmaster still has its process number until somebody collects it.
         return status.returncode == 0 and not self._is_dead()
 
+    @contextmanager
+    def kept_stopped(self) -> Iterator[None]:
+        """While a cluster is restored that shall take the place of this one.
+
+        Raises:
+            TargetError: a server runs on it.
+        """
+        if self.occupied():
+            raise TargetError(
+                f"A server runs in {self.directory}: nothing is restored over it.",
+                "Stop it with 'python -m database stop', or name another --directory.",
+            )
+        yield
+
+    def secrets(self) -> Path:
+        """The folder of the passwords that a restored cluster gets."""
+        folder = self.directory / "secrets"
+        ensure_secrets(folder)
+        return folder
+
     def replace_data(self, new: Path) -> Path | None:
         """Put another cluster, which is shut down, in the place of this one.
 

@@ -11,12 +11,14 @@ all=/secrets/all
 given=/given
 names='postgres_password atlas_password migrator_password
     mcp_read_password mcp_write_password mcp_heal_password
-    mcp_audit_password mcp_token mcp_context_key'
+    mcp_audit_password mcp_token mcp_context_key backup_cipher_key'
+# Not ours to generate.
+optional='backup_s3_key backup_s3_key_secret'
 
 fail() { printf 'secrets: %s\n' "$1" >&2; exit "${2:-2}"; }
 
 known() {
-    for candidate in $names; do [ "$candidate" = "$1" ] && return; done
+    for candidate in $names $optional; do [ "$candidate" = "$1" ] && return; done
     return 1
 }
 
@@ -50,12 +52,20 @@ hand_out() {
     for name in "$@"; do write "$to/$name" 440 <"$all/$name"; done
 }
 
+# What was given of the optional ones.
+hand_out_optional() {
+    for name in $optional; do [ ! -e "$all/$name" ] || hand_out "$1" "$name"; done
+}
+
 case ${1:-init} in
     init)
         [ -w "$all" ] || fail "cannot write the volume of secrets as user $(id -u)"
         take_given
         python -m database secrets --directory "$all"
-        hand_out postgres postgres_password
+        hand_out postgres postgres_password backup_cipher_key
+        hand_out backup postgres_password backup_cipher_key
+        hand_out_optional postgres
+        hand_out_optional backup
         hand_out migrate migrator_password
         hand_out mcp mcp_read_password mcp_write_password mcp_heal_password \
             mcp_audit_password mcp_token mcp_context_key

@@ -1,0 +1,2 @@
+-- Back to that of docker/postgres/postgresql.conf: nothing is archived.
+alter system reset archive_command

@@ -1,0 +1,2 @@
+-- Let the server read its settings.
+select pg_reload_conf()
