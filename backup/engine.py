@@ -7,6 +7,7 @@ from typing import Protocol
 from backup import archive, take
 from backup.basebackup import BaseBackups
 from backup.health import Health, check_health
+from backup.pgbackrest.engine import PgBackRest
 from backup.repository import Backup, BackupKind
 from backup.settings import BackupSettings, EngineName
 from backup.source import Source
@@ -58,9 +59,6 @@ class Engine(Protocol):
 def open_engine(settings: BackupSettings) -> Engine:
     """The engine that the settings name."""
     if settings.backup_engine is EngineName.PGBACKREST:
-        # Imported late: without Docker nothing of it is needed.
-        from backup.pgbackrest.engine import PgBackRest  # noqa: PLC0415
-
         return PgBackRest(settings)
     return BaseBackupEngine(settings)
 

@@ -13,6 +13,7 @@ from rich.console import Console
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from backup.engine import Engine, open_engine
+from backup.pgbackrest.engine import PgBackRest
 from backup.pgbackrest.schedule import run_schedule
 from backup.repository import Backup, BackupKind
 from backup.settings import BackupSettings, EngineName
@@ -140,7 +141,7 @@ def schedule() -> None:
             "The schedule belongs to the service 'backup' of compose.yaml.",
             "Without Docker let cron or systemd run 'backup.py take' and 'backup.py verify'.",
         )
-    run_schedule(open_engine(settings), settings, _to_stderr)
+    run_schedule(PgBackRest(settings), settings, _to_stderr)
 
 
 @app.command(name="export-sqlite")

@@ -38,7 +38,10 @@ _POLL_SECONDS = 0.2
 class PgBackRest:
     """The engine of the services `backup` and `restore`."""
 
-    after_restore = "start it with 'docker compose up --wait', then take a backup: 'backup take'"
+    after_restore = (
+        "start it with 'docker compose --profile backup up --wait', which takes a backup of the new "
+        "timeline"
+    )
 
     def __init__(self, settings: BackupSettings) -> None:
         self._settings = settings

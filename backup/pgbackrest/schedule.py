@@ -9,7 +9,7 @@ import threading
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 
-from backup.engine import Engine
+from backup.pgbackrest.engine import PgBackRest
 from backup.repository import Backup, BackupKind, BusyError, Verified
 from backup.settings import BackupSettings
 from backup.verify import verify_backup
@@ -23,13 +23,17 @@ _FIRST_PAUSE_SECONDS = 30.0
 _LONGEST_PAUSE_SECONDS = 3600.0
 
 
-def due_kind(backups: list[Backup], settings: BackupSettings, now: datetime) -> BackupKind | None:
+def due_kind(
+    backups: list[Backup], settings: BackupSettings, now: datetime, timeline: int
+) -> BackupKind | None:
     """The kind of backup that is due; None: none is.
 
     Args:
         backups: those there are, oldest first.
         settings: how often each kind is taken.
         now: with a time zone.
+        timeline: the server's. After a restore it is a new one, on which the backups from after
+            the moment that was restored lead nowhere.
     """
     for kind, hours, counting in (
         (BackupKind.FULL, settings.backup_full_hours, {BackupKind.FULL}),
@@ -39,7 +43,7 @@ def due_kind(backups: list[Backup], settings: BackupSettings, now: datetime) -> 
         ends = [backup.started_at for backup in backups if backup.kind in counting]
         if not ends or now - max(ends) >= timedelta(hours=hours):
             return kind
-    return None
+    return None if backups[-1].timeline == timeline else BackupKind.INCR
 
 
 def verification_is_due(
@@ -56,7 +60,7 @@ def verification_is_due(
     return not done or now - max(done) >= timedelta(hours=settings.backup_verify_hours)
 
 
-def run_schedule(engine: Engine, settings: BackupSettings, say: Say) -> None:
+def run_schedule(engine: PgBackRest, settings: BackupSettings, say: Say) -> None:
     """Take and verify backups when they are due, until SIGTERM or SIGINT; what is at work then is
     brought to its end, or killed by who does not wait for it, which the next start cleans up."""
     stopped = threading.Event()
@@ -79,7 +83,7 @@ def run_schedule(engine: Engine, settings: BackupSettings, say: Say) -> None:
                 stopped.wait(_LOOK_SECONDS)
 
 
-def _turn(engine: Engine, settings: BackupSettings, say: Say) -> bool:
+def _turn(engine: PgBackRest, settings: BackupSettings, say: Say) -> bool:
     """Do the one thing that is due; False where nothing is."""
     try:
         backups = engine.source.taken()
@@ -88,7 +92,7 @@ def _turn(engine: Engine, settings: BackupSettings, say: Say) -> bool:
         say(error.message)
         backups = []
     now = datetime.now(UTC)
-    kind = due_kind(backups, settings, now)
+    kind = due_kind(backups, settings, now, engine.timeline())
     if kind is not None:
         engine.take(kind, say)
         return True
