@@ -23,6 +23,7 @@ from backup.statements import Connection, fetch_one, statement
 from backup.take import suitable
 from backup.wal import SEGMENT_BYTES
 from database.connect import connect
+from database.embedded.server import EmbeddedServer
 from database.embedded.volume import VolumeServer
 from database.errors import BackupError, TargetError, UsageError
 from database.settings import Server
@@ -39,16 +40,19 @@ class PgBackRest:
     """The engine of the services `backup` and `restore`."""
 
     after_restore = (
-        "start it with 'docker compose --profile backup up --wait', which takes a backup of the new "
-        "timeline"
+        "start it with 'docker compose --profile backup up --wait', which takes a backup of the "
+        "new timeline"
     )
 
     def __init__(self, settings: BackupSettings) -> None:
         self._settings = settings
         self.source = PgBackRestSource(settings)
 
-    def instance(self, directory: Path | None) -> VolumeServer:  # noqa: D102 (as Engine says)
-        return VolumeServer(directory or self._settings.backup_volume)
+    def instance(self, directory: Path | None) -> EmbeddedServer:
+        """The volume of the database; or a folder in which somebody wants to look at the past."""
+        return (
+            EmbeddedServer(directory) if directory else VolumeServer(self._settings.backup_volume)
+        )
 
     def take(self, kind: BackupKind | None, say: Say) -> Backup:
         """Take a backup; one that has nothing to build on becomes a full one.

@@ -62,6 +62,18 @@ class VolumeServer(EmbeddedServer):
             finally:
                 self._held = False
 
+    def replace_data(self, new: Path) -> Path | None:
+        """Put a restored cluster, which is shut down, in the place of this one.
+
+        Raises:
+            TargetError: a server runs on it.
+        """
+        # It was recovered without archiving, so nobody has been told yet that its timeline is
+        # taken: the next restore would begin another one of the same number.
+        newest = max((new / "pg_wal").glob("*.history"), key=lambda path: path.name)
+        (new / "pg_wal" / "archive_status" / f"{newest.name}.ready").touch(mode=0o600)
+        return super().replace_data(new)
+
     def secrets(self) -> Path:
         """The passwords that this container sees."""
         return Environment().secrets_dir

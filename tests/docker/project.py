@@ -25,6 +25,7 @@ SECRET_NAMES = (
         "mcp_token",
     ),
     "mcp_context_key",
+    "backup_cipher_key",
 )
 
 
@@ -107,7 +108,9 @@ class Project:
 
     def remove(self) -> None:
         """Remove containers, volumes, network and this project's image names."""
-        self.compose("down", "--volumes", "--remove-orphans", "--rmi", "local", "--timeout", "5")
+        # Those of the profiles as well.
+        options = ("--volumes", "--remove-orphans", "--rmi=local", "--timeout=5")
+        self.compose("--profile", "*", "down", *options)
 
     def containers(self) -> dict[str, dict[str, Any]]:
         """`docker inspect` of every container, stopped ones too, by service."""
