@@ -13,7 +13,13 @@ from typing import Any
 ROOT = Path(__file__).resolve().parents[2]
 
 #: Variables that compose.yaml reads: the machine's own values must not reach the tests.
-VARIABLES = sorted(set(re.findall(r"\$\{(\w+)", (ROOT / "compose.yaml").read_text())))
+VARIABLES = sorted(
+    {
+        name
+        for path in ROOT.glob("compose*.yaml")
+        for name in re.findall(r"\$\{(\w+)", path.read_text())
+    }
+)
 
 SECRET_NAMES = (
     *("postgres_password", "atlas_password", "migrator_password"),
@@ -78,6 +84,8 @@ class Project:
     postgres_port: int = field(default_factory=free_port)
     mcp_port: int = field(default_factory=free_port)
     root: Path = ROOT
+    #: The compose files; the first one's folder is the project's.
+    files: tuple[str | Path, ...] = ("compose.yaml",)
 
     @property
     def environment(self) -> dict[str, str]:
@@ -94,6 +102,8 @@ class Project:
     def command(self, *arguments: str) -> list[str]:
         """The arguments of a compose command; a developer's `.env` is not read."""
         base = ["docker", "compose", "--env-file", os.devnull, "--progress", "quiet"]
+        for file in self.files:
+            base += ["--file", str(file)]
         return [*base, "--project-name", self.name, *arguments]
 
     def compose(

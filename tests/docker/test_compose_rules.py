@@ -7,22 +7,25 @@ from typing import Any
 
 import pytest
 
+from backup.settings import BackupSettings
 from database.settings import Environment
 from mcp_server.settings import Settings
 from migration.settings import MigrationSettings
 from tests.docker.project import ROOT, VARIABLES, Project
 
-ONE_SHOT = {"secrets", "schema", "migrate"}
-LASTING = {"postgres", "mcp"}
+ONE_SHOT = {"secrets", "schema", "migrate", "restore"}
+LASTING = {"postgres", "mcp", "backup"}
+#: Services that `docker compose up` alone does not start, each with its profile.
+PROFILES = {"backup": ["backup"], "restore": ["restore"]}
 #: Fixed by the container, so not for the operator to set there.
 MCP_FIXED = {"MCP_HOST", "MCP_PORT", "MCP_AGENTS_FILE", "MCP_TLS_CERT", "MCP_TLS_KEY"}
 
 
 @pytest.fixture(scope="module")
 def config() -> dict[str, Any]:
-    """The project as compose sees it with nothing configured at all."""
+    """The project as compose sees it with nothing configured at all, every profile switched on."""
     project = Project(data=ROOT / "data")
-    shown = project.compose("config", "--format", "json").stdout
+    shown = project.compose("--profile", "*", "config", "--format", "json").stdout
     parsed: dict[str, Any] = json.loads(shown)
     return parsed
 
@@ -35,6 +38,13 @@ def services(config: dict[str, Any]) -> dict[str, Any]:
 
 def test_the_services_are_those_of_the_readme(services: dict[str, Any]) -> None:
     assert set(services) == ONE_SHOT | LASTING
+
+
+def test_up_alone_starts_the_bundle(services: dict[str, Any]) -> None:
+    found = {
+        name: service["profiles"] for name, service in services.items() if service.get("profiles")
+    }
+    assert found == PROFILES
 
 
 @pytest.mark.parametrize("name", sorted(ONE_SHOT | LASTING))
@@ -99,6 +109,8 @@ def test_services_start_in_the_order_of_the_flow(services: dict[str, Any]) -> No
     assert conditions("postgres") == {"secrets": done}
     assert conditions("schema") == {"secrets": done, "postgres": healthy}
     assert conditions("migrate") == {"schema": done}
+    assert conditions("backup") == {"schema": done}
+    assert conditions("restore") == {"secrets": done}
     assert conditions("mcp") == {"postgres": healthy, "schema": done, "migrate": done}
     # A migration that failed changed nothing, and keeps no agent out.
     assert services["mcp"]["depends_on"]["migrate"]["required"] is False
@@ -114,8 +126,9 @@ def test_each_service_sees_its_own_secrets_only(services: dict[str, Any]) -> Non
     assert mounted["postgres"] == {"secrets_postgres"}
     assert mounted["migrate"] == {"secrets_migrate"}
     assert mounted["mcp"] == {"secrets_mcp"}
+    assert mounted["backup"] == mounted["restore"] == {"secrets_backup"}
     assert mounted["schema"] == {"secrets"}
-    for name in ("postgres", "migrate", "mcp", "schema"):
+    for name in ("postgres", "migrate", "mcp", "schema", "backup", "restore"):
         for mount in services[name]["volumes"]:
             assert mount.get("read_only") or not mount["source"].startswith("secrets")
     assert services["secrets"]["network_mode"] == "none"
@@ -136,15 +149,34 @@ def test_base_images_are_the_two_that_can_be_built_offline() -> None:
 
 def test_every_variable_is_documented_without_a_password() -> None:
     example = (ROOT / ".env.example").read_text()
-    documented = set(re.findall(r"^# ([A-Z_]+)=", example, flags=re.MULTILINE))
+    documented = set(re.findall(r"^# ([A-Z0-9_]+)=", example, flags=re.MULTILINE))
     fields = {
         *(name.upper() for name in Environment.model_fields),
         *(name.upper() for name in MigrationSettings.model_fields),
+        *(name.upper() for name in BackupSettings.model_fields),
         *(f"MCP_{name.upper()}" for name in Settings.model_fields),
     }
     assert documented >= set(VARIABLES) | fields
     assert not re.search(r"^[^#\n]", example, flags=re.MULTILINE)
     assert not any("PASSWORD" in name or "TOKEN" in name for name in documented)
+
+
+def test_the_database_is_copied_and_never_written_by_the_backup(services: dict[str, Any]) -> None:
+    for name, writes in (("backup", False), ("restore", True)):
+        (mount,) = (m for m in services[name]["volumes"] if m["source"] == "postgres_data")
+        assert mount.get("read_only", False) is not writes
+
+
+def test_only_backups_to_a_store_have_a_way_out() -> None:
+    files = ("compose.yaml", "compose.s3.yaml")
+    settings = {"BACKUP_S3_BUCKET": "b", "BACKUP_S3_ENDPOINT": "e", "BACKUP_S3_REGION": "r"}
+    project = Project(data=ROOT / "data", settings=settings, files=files)
+    shown = json.loads(project.compose("--profile", "*", "config", "--format", "json").stdout)
+    found = {name: one.get("networks") or {} for name, one in shown["services"].items()}
+    outside = {name for name, networks in found.items() if "store" in networks}
+    assert outside == {"postgres", "backup", "restore"}
+    refused = Project(data=ROOT / "data", files=files).compose("config", check=False)
+    assert "required variable BACKUP_S3_" in refused.stderr
 
 
 def test_every_setting_of_the_server_reaches_its_container() -> None:
