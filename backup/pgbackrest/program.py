@@ -16,18 +16,23 @@ from database.errors import BackupError, UsageError
 #: The image's wrapper of the program.
 PROGRAM = "atlas-pgbackrest"
 
-#: pgBackRest's exit codes (src/build/error/error.yaml of its source).
+#: pgBackRest's exit code where another command holds the stanza's lock.
 _LOCKED = 50
 #: Codes of `info`: missing stanza path, missing stanza data; none of the known causes.
 _NO_STANZA = (1, 3)
 _UNREADABLE = 99
+_OTHER_KEY = (
+    "Give it the key under which the repository was made (the secret backup_cipher_key); if it has "
+    "that, its files are damaged."
+)
+#: What it says → what to do.
 _ADVICE = {
-    28: "The repository belongs to another server. Restore from it, or give this server another "
-    "volume for its backups.",
-    31: "Give it the key under which the repository was made (the secret backup_cipher_key); if it "
-    "has that, its files are damaged.",
-    39: "Free some space in the repository, or give it a larger volume.",
-    82: "PostgreSQL does not archive its log; 'docker compose logs postgres' says why.",
+    "No space left on device": "Free some space in the repository, or give it a larger volume.",
+    "do not match the database": "The repository belongs to another server. Restore from it, or "
+    "give this server another volume for its backups.",
+    "unable to load info file": _OTHER_KEY,
+    "was not archived before": "'docker compose logs postgres' says why PostgreSQL cannot archive.",
+    "<Error>": "The store refuses: check BACKUP_S3_… and the keys.",
 }
 
 
@@ -64,9 +69,8 @@ def run(*arguments: object, environment: dict[str, str] | None = None, advice: s
         raise BusyError("Another backup is at work.", "Wait until it has ended.")
     said = (result.stderr + result.stdout).strip().splitlines()
     shown = "\n".join(said[-8:]) or f"exit code {result.returncode}"
-    raise BackupError(
-        f"pgBackRest failed: {shown}", _advice(shown) or _ADVICE.get(result.returncode, advice)
-    )
+    known = next((text for part, text in _ADVICE.items() if part in shown), advice)
+    raise BackupError(f"pgBackRest failed: {shown}", known)
 
 
 def info() -> dict[str, Any] | None:
@@ -81,7 +85,7 @@ def info() -> dict[str, Any] | None:
     stanza: dict[str, Any] = found[0]
     if stanza["status"]["code"] == _UNREADABLE:
         # The message shows the bytes that could not be read.
-        raise BackupError("The repository's records cannot be read.", _ADVICE[31])
+        raise BackupError("The repository's records cannot be read.", _OTHER_KEY)
     return stanza
 
 
@@ -89,11 +93,3 @@ def archived_files() -> list[str]:
     """The names of all files of the archived log: segments with their checksum, and histories."""
     listed = run("repo-ls", "archive/atlas", "--recurse", "--filter=/[0-9A-F]{8}[^/]*$")
     return [Path(line).name for line in listed.splitlines()]
-
-
-def _advice(message: str) -> str:
-    if "No space left on device" in message:
-        return _ADVICE[39]
-    if "cipher" in message or "decrypt" in message.lower():
-        return _ADVICE[31]
-    return ""
