@@ -65,6 +65,41 @@ CHECKS = (
         "for that: start its reader, or drop it",
         ("3600",),
     ),
+    Check(
+        "sequence",
+        "critical",
+        "numbers run out, and rows cannot be added then: make the column bigint, and the sequence "
+        "with it",
+        ("0.8",),
+    ),
+    Check(
+        "prepared_transaction",
+        "critical",
+        "it keeps its locks and stops vacuum until somebody ends it: ask who prepared it, then "
+        "commit or roll it back as that login or an administrator",
+        ("3600",),
+    ),
+    Check(
+        "long_transaction",
+        "warning",
+        "it keeps its locks, and vacuum removes no row that is newer: ask its owner, or end it as "
+        "an administrator",
+        # The platform's own limits are five minutes for a statement, and as much for doing nothing.
+        ("900", "300"),
+    ),
+    Check(
+        "idle_sessions",
+        "warning",
+        "connections that nobody uses or closes: dispose of engines and pools, or set "
+        "idle_session_timeout for the login",
+        ("1800", "10"),
+    ),
+    Check(
+        "replica",
+        "warning",
+        "a replica is behind: what is read there is old, and little of it would survive a switch",
+        (str(64 << 20), "60"),
+    ),
     Check("invalid_index", "warning", "an index that a failed build left behind"),
     Check("missing_fk_index", "warning", "deleting a parent row reads the whole table", ("1000",)),
     # Twice what autovacuum waits for, so that it is behind, not on its way.
@@ -72,6 +107,13 @@ CHECKS = (
         "dead_rows", "warning", "scans read rows that are gone: vacuum is behind", ("10000", "0.4")
     ),
     Check("stale_statistics", "warning", "the planner guesses", ("1000", "0.3")),
+    Check(
+        "bloat",
+        "notice",
+        "the table is mostly empty space, which costs every scan: rewrite it when nobody needs it, "
+        "for VACUUM FULL locks it; pg_repack does not",
+        (str(256 << 20), "0.5"),
+    ),
     Check(
         "cache",
         "notice",

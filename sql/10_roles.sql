@@ -51,6 +51,21 @@ insert into declared.membership (role, member, inherits, may_set) values
 ('atlas_owner', 'migrator', false, true),
 ('atlas_owner', 'mcp_heal', true, false);
 
+-- What the health check says of other sessions (89_health.sql). An administrator who may not give this role away
+-- leaves it as it is.
+insert into declared.membership (role, member, inherits, may_set)
+select
+    'pg_read_all_stats',
+    'atlas_guard',
+    true,
+    false
+where
+    pg_has_role('pg_read_all_stats', 'usage with admin option')
+    or exists (
+        select from pg_auth_members as m
+        where m.roleid = 'pg_read_all_stats'::regrole and m.member::regrole::text = 'atlas_guard'
+    );
+
 -- Settings that every session of a role begins with. A session can change most of them again:
 -- they are habits, not walls. temp_file_limit is a wall, and needs a superuser to be set; where
 -- the administrator is none it is left out.

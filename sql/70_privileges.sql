@@ -75,6 +75,13 @@ insert into declared.privilege (kind, schema, name, role, rights) values
 ('function', 'ops', 'ops.end_attempt(uuid,jsonb)', 'mcp_audit', '{EXECUTE}'),
 ('schema', 'ops', null, 'mcp_heal', '{USAGE}'),
 ('function', 'ops', 'ops.lock_healing()', 'mcp_heal', '{EXECUTE}'),
+-- For the health check, which shows agents ages and counts of what they may not see itself (89_health.sql).
+('schema', 'ops', null, 'mcp_read', '{USAGE}'),
+('function', 'ops', 'ops.sessions()', 'mcp_read', '{EXECUTE}'),
+('function', 'ops', 'ops.prepared_transactions()', 'mcp_read', '{EXECUTE}'),
+('function', 'ops', 'ops.sequence_use()', 'mcp_read', '{EXECUTE}'),
+('function', 'ops', 'ops.replicas()', 'mcp_read', '{EXECUTE}'),
+('sequence', 'public', null, 'atlas_guard', '{SELECT}'),
 -- Whoever creates a table puts the trigger on it (event trigger audit_follows).
 ('schema', 'audit', null, 'atlas_owner', '{USAGE}'),
 ('function', 'audit', 'audit.image()', 'atlas_owner', '{EXECUTE}'),

@@ -15,6 +15,7 @@
 \ir 85_healing.sql
 \ir 87_audit.sql
 \ir 88_healing_attempts.sql
+\ir 89_health.sql
 \ir differences/structure.sql
 \ir differences/words.sql
 \ir differences/privileges.sql

@@ -1,10 +1,14 @@
 """postgres_health_check(level=full): findings are really produced, a healthy database has none."""
 
+from contextlib import ExitStack
 from typing import Any
 
+import anyio
+import psycopg
 import pytest
 
 from database.connect import connect
+from database.embedded.server import temporary_server
 from database.settings import Server
 from mcp_server import health
 from tests.mcp_clients import agent
@@ -155,3 +159,101 @@ async def test_a_slot_that_nobody_reads(database: Server, monkeypatch: pytest.Mo
         assert [entry["about"] for entry in await found(database, "slot")] == ["idle_slot"]
     finally:
         administer(database, "select pg_drop_replication_slot('idle_slot')")
+
+
+async def test_a_long_transaction(database: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    threshold(monkeypatch, "long_transaction", "900", "1")
+    with connect(database, "atlas") as forgotten:
+        forgotten.execute("select 1")
+        assert await found(database, "long_transaction") == []
+        await anyio.sleep(1.6)
+        (entry,) = await found(database, "long_transaction")
+        pid = forgotten.info.backend_pid
+        assert entry["about"] == f"session {pid} of atlas"
+        assert entry["evidence"]["state"] == "idle in transaction"
+        administer(database, entry["fix"])
+        assert await found(database, "long_transaction") == []
+        with pytest.raises(psycopg.errors.AdminShutdown):
+            forgotten.execute("select 1")
+
+
+async def test_sessions_that_a_pool_leaks(
+    database: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    threshold(monkeypatch, "idle_sessions", "0", "3")
+    with ExitStack() as stack:
+        leaked = [stack.enter_context(connect(database, "atlas", autocommit=True)) for _ in "123"]
+        for session in leaked:
+            session.execute("select 1")
+        (entry,) = await found(database, "idle_sessions")
+        assert (entry["about"], entry["evidence"]["sessions"]) == ("atlas", 3)
+        leaked.pop().close()
+        assert await found(database, "idle_sessions") == []
+
+
+@pytest.mark.parametrize("declared", ["integer", "smallint", "bigint"])
+async def test_numbers_of_a_sequence_run_out(database: Server, declared: str) -> None:
+    most = {"smallint": 2**15 - 1, "integer": 2**31 - 1, "bigint": 2**63 - 1}[declared]
+    for text in (
+        f"create table counted (i {declared} generated always as identity)",
+        # Its own end is beyond the column's.
+        f"create table serial (i {declared})",
+        "create sequence counter owned by serial.i",
+    ):
+        query(database, text)
+    assert await found(database, "sequence") == []
+    for name in ("counted_i_seq", "counter"):
+        administer(database, f"grant select on sequence {name} to atlas_guard")
+        query(database, f"select setval('{name}', {most // 10 * 9})")
+    entries = await found(database, "sequence")
+    assert [(entry["about"], entry["evidence"]["most"]) for entry in entries] == [
+        ("public.counted_i_seq", most),
+        ("public.counter", most),
+    ]
+
+
+async def test_a_table_of_mostly_empty_space(
+    database: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    threshold(monkeypatch, "bloat", "100000", "0.5")
+    for text in (
+        "create table public.much (n int, t text) with (autovacuum_enabled = off)",
+        "grant select on public.much to mcp_read",
+        "insert into public.much select n, repeat('x', n % 90) from generate_series(1, 20000) n",
+        "analyze public.much",
+    ):
+        administer(database, text)
+    assert await found(database, "bloat") == []
+    # The last rows stay, so that vacuum cannot cut the end off.
+    administer(database, "delete from public.much where n < 19000", "vacuum analyze public.much")
+    (entry,) = await found(database, "bloat")
+    assert entry["about"] == "public.much"
+    administer(database, entry["fix"])
+    assert await found(database, "bloat") == []
+
+
+async def test_ages_and_counts_are_all_that_is_shown(database: Server) -> None:
+    with connect(database, "atlas") as other, connect(database, "mcp_read") as reader:
+        other.execute("select 'a text of somebody else'")
+        shown = reader.execute("select * from ops.sessions()").fetchall()
+        assert [row[1] for row in shown] == ["atlas"]
+        assert "somebody else" not in str(shown)
+        with pytest.raises(psycopg.errors.InsufficientPrivilege):
+            reader.execute("select * from ops.healing_attempt")
+    # An agent's own SQL does not get even that.
+    async with agent(database) as a:
+        for name in ("sessions", "prepared_transactions", "sequence_use", "replicas"):
+            refused = await a.query(f"select * from ops.{name}()")
+            assert refused["refused_by"] == "gate", name
+
+
+async def test_a_transaction_that_was_prepared_and_forgotten(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    threshold(monkeypatch, "prepared_transaction", "0")
+    with temporary_server(options={"max_prepared_transactions": "2"}) as server:
+        administer(server, "begin", "create table t (n int)", "prepare transaction 'it''s open'")
+        (entry,) = await found(server, "prepared_transaction")
+        assert (entry["about"], entry["evidence"]["login"]) == ("it's open", "postgres")
+        administer(server, entry["fix"])
+        assert await found(server, "prepared_transaction") == []

@@ -37,6 +37,10 @@ begin
         and not (
             role.rolname = 'atlas_functions' and not m.admin_option and m.inherit_option and not m.set_option
             and member.rolname in ('atlas', 'migrator', 'atlas_guard')
+        )
+        and not (
+            role.rolname = 'pg_read_all_stats' and not m.admin_option and m.inherit_option and not m.set_option
+            and member.rolname = 'atlas_guard'
         );
     if found is not null then
         raise exception 'roles: memberships that are not declared: %', found

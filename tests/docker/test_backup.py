@@ -96,6 +96,20 @@ def test_a_running_server_is_not_restored_over(story: Story) -> None:
     assert numbers(story.project) == before
 
 
+def test_one_looks_at_the_past_while_the_server_goes_on(story: Story) -> None:
+    folder = "/var/lib/atlas-scratch/past"
+    restore(story.project, "--name", "after one", "--directory", folder)
+    looked = inside(
+        story.project,
+        "backup",
+        f"export POSTGRES_HOST= EMBEDDED_DIR={folder}; python -m database start >/dev/null;"
+        " python -m database psql --role postgres -- -Atc 'select i from n; show archive_mode';"
+        " python -m database stop >/dev/null; rm -r $EMBEDDED_DIR",
+    )
+    assert looked.split() == ["1", "off"]
+    assert numbers(story.project) == [1, 2, 3, 4]
+
+
 @pytest.mark.parametrize(
     ("arguments", "expected"),
     [
