@@ -19,7 +19,11 @@ from database.errors import BackupError, UsageError
 Say = Callable[[str], None]
 
 _STAGING = ".restoring"
-_OWN = ("data", "secrets", "server.log", "server.json", "port", ".lock", "postgresql", _STAGING)
+_OWN = (
+    *("data", "secrets", "server.log", "server.json", "port", ".lock", "postgresql", _STAGING),
+    # A volume of the service `postgres`.
+    ".running",
+)
 
 
 @dataclass(frozen=True)
