@@ -1,5 +1,6 @@
 """Backups of containers when things go wrong: lost disks, damaged files, full volumes, kills."""
 
+import re
 import subprocess
 from pathlib import Path
 
@@ -62,12 +63,16 @@ def test_an_untouched_database_is_the_same_dump(project: Project, platform_datab
     project.settings.update(BY_HAND)
     project.data = platform_database.parent
     up(project)
-    before = project.dump()
+    before, numbered = _dump(project)
     backup(project, "archive")
     wipe(project)
     restore(project)
     up(project)
-    assert project.dump() == before
+    after, numbered_after = _dump(project)
+    assert after == before
+    # PostgreSQL logs sequences 32 numbers ahead: whatever was not shut down skips those.
+    pairs = zip(numbered, numbered_after, strict=True)
+    assert all(old <= new <= old + 32 for old, new in pairs)
     assert "pg_amcheck: as it should be" in backup(project, "verify").stdout
 
 
@@ -208,6 +213,13 @@ def test_a_volume_from_before_backups_is_moved(kept: Project) -> None:
     kept.compose("restart", "postgres")
     up(kept, "postgres")
     assert numbers(kept) == [1]
+
+
+def _dump(project: Project) -> tuple[str, list[int]]:
+    """Everything in the server, and apart from that the numbers that its sequences have reached."""
+    position = re.compile(r"(?<=', )(\d+)(?=, (true|false)\);)")
+    text = project.dump()
+    return position.sub("N", text), [int(found[0]) for found in position.findall(text)]
 
 
 def _start(project: Project, service: str, *arguments: str) -> subprocess.Popen[bytes]:
