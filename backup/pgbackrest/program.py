@@ -79,7 +79,8 @@ def info() -> dict[str, Any] | None:
     Raises:
         BackupError: it cannot be read.
     """
-    found = json.loads(run("info", "--output=json"))
+    # Not strict: the message about a file that cannot be read holds that file's bytes.
+    found = json.loads(run("info", "--output=json"), strict=False)
     if not found or found[0]["status"]["code"] in _NO_STANZA:
         return None
     stanza: dict[str, Any] = found[0]

@@ -85,11 +85,16 @@ class PgBackRestSource:
         return f'atlas-pgbackrest archive-get --pg1-path={data} %f "%p"'
 
     def log_problems(self, backup: Backup) -> list[str]:
-        """What is wrong with the backup's files and the log: pgBackRest reads all of them."""
-        report = run("verify", f"--set={backup.id}", "--output=text", "--verbose")
+        """What is wrong with the files of the repository: pgBackRest reads all of them."""
+        # Not of this backup alone: the log after it would be left out.
+        report = run("verify", "--output=text", "--verbose")
         problems = [
             f"pgBackRest verify: {line.strip()}" for line in report.splitlines() if _is_bad(line)
         ]
+        manifest = f"backup/atlas/{backup.id}/backup.manifest"
+        # pgBackRest keeps two, and says nothing where it had to take the second.
+        if run("repo-get", manifest) != run("repo-get", f"{manifest}.copy"):
+            problems.append(f"{manifest} and its copy differ: one of them is damaged")
         to = self.restorable_to(backup)
         if to is None or to.startswith("before"):
             problems.append(

@@ -54,7 +54,8 @@ def _is_declared(key: Key, roles: set[str]) -> bool:
         case "setting":
             return key.relation in roles
         case "membership":
-            return {key.relation, key.name} <= roles
+            # What ours are members of, PostgreSQL's own roles included.
+            return key.name in roles
     return True
 
 
