@@ -32,15 +32,10 @@ def verify_backup(source: Source, backup_id: str | None, say: Say) -> Verified:
     """
     backup = source.find(backup_id)
     with source.locked("verification"):
-        problems = source.log_problems(backup)
+        problems = _problems("log", lambda: source.log_problems(backup), say)
         say(f"log: {_outcome(problems)}")
-        try:
-            problems += _restored_problems(source, backup, say)
-        except BundleError as error:
-            if not isinstance(error, BackupError):
-                raise
-            problems.append(error.message)
-            say(f"restore: {error.message}")
+        # Looked at also where the log is damaged: how much of the backup is good.
+        problems += _problems("restore", lambda: _restored_problems(source, backup, say), say)
         outcome = Verified(at=datetime.now(UTC), problems=problems)
         source.note_verified(backup, outcome)
     return outcome
@@ -104,6 +99,15 @@ def _checks(backup: Backup, server: Server) -> list[str]:
     except BundleError as error:
         return [f"sql/checks: {error.message}"]
     return []
+
+
+def _problems(what: str, look: Callable[[], list[str]], say: Say) -> list[str]:
+    """What is found wrong; that one cannot look is the worst of it."""
+    try:
+        return look()
+    except BackupError as error:
+        say(f"{what}: {error.message}")
+        return [error.message]
 
 
 def _outcome(problems: list[str]) -> str:
