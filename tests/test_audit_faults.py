@@ -114,7 +114,9 @@ async def test_the_network_is_cut_in_the_middle_of_the_record_of_the_end(
     assert (said in verified(database)) is not delivered
 
 
-@pytest.mark.parametrize("seed", range(6))
+@pytest.mark.parametrize(
+    "seed", [0, 1, *(pytest.param(seed, marks=pytest.mark.deep) for seed in range(2, 6))]
+)
 async def test_postgresql_is_killed_in_the_middle_of_writes(
     instance: EmbeddedServer, seed: int
 ) -> None:

@@ -75,7 +75,7 @@ def known(reused: Server) -> str:
 
 
 @pytest.mark.timeout(600)
-@examples(150)
+@examples(60)
 @given(statements=random_databases.database())
 def test_random_database_is_verified_or_explained(
     reused: Server, known: str, statements: list[random_databases.Statement]
@@ -85,7 +85,7 @@ def test_random_database_is_verified_or_explained(
 
 @needs_pgloader
 @pytest.mark.timeout(600)
-@examples(12)
+@examples(8)
 @given(statements=random_databases.database())
 def test_random_database_is_verified_or_explained_with_pgloader(
     reused: Server, known: str, statements: list[random_databases.Statement]
