@@ -29,6 +29,11 @@ GATE_ALONE = {
     "context",
     "begin_write",
     "end_write",
+    # The health check's, not the agents'.
+    "sessions",
+    "prepared_transactions",
+    "sequence_use",
+    "replicas",
 }
 
 
