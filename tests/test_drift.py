@@ -378,7 +378,7 @@ def test_random_damage_is_healed_to_what_pg_dump_prints_of_sql(
 
 @pytest.mark.deep
 @pytest.mark.timeout(3600)
-@_damaged(80)
+@_damaged(40)
 def test_much_random_damage_is_healed(filled: Server, damage: list[str]) -> None:
     _comes_back(filled, damage)
 
