@@ -376,13 +376,6 @@ def test_random_damage_is_healed_to_what_pg_dump_prints_of_sql(
     _comes_back(filled, damage)
 
 
-@pytest.mark.deep
-@pytest.mark.timeout(3600)
-@_damaged(40)
-def test_much_random_damage_is_healed(filled: Server, damage: list[str]) -> None:
-    _comes_back(filled, damage)
-
-
 def _comes_back(filled: Server, damage: list[str]) -> None:
     declared = scratch_facts(filled)
     before, rows = printed(filled), digests(filled)
