@@ -64,15 +64,24 @@ def mark(server: Server, repository: Repository, name: str) -> str:
         BackupError: the name cannot be one, or the log cannot be archived.
         TargetError: the server cannot be reached.
     """
-    if not 0 < len(name.encode()) < 64 or not name.isprintable():
-        raise BackupError(
-            f"{name!r} cannot be the name of a moment.", "Use up to 63 bytes of printable text."
-        )
+    check_name(name)
     repository.identity()
     with connect(server, server.administrator, autocommit=True) as connection:
         position = fetch_one(connection, "restore_point", name=name)["lsn"]
     archive.catch_up(server, repository)
     return str(position)
+
+
+def check_name(name: str) -> None:
+    """Refuse what PostgreSQL could not take as the name of a restore point.
+
+    Raises:
+        BackupError: the name cannot be one.
+    """
+    if not 0 < len(name.encode()) < 64 or not name.isprintable():
+        raise BackupError(
+            f"{name!r} cannot be the name of a moment.", "Use up to 63 bytes of printable text."
+        )
 
 
 def suitable(facts: dict[str, Any]) -> dict[str, Any]:

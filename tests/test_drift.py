@@ -4,7 +4,7 @@ import json
 import re
 import subprocess
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import psycopg
@@ -353,30 +353,17 @@ _IN_THE_WAY = (
 )  # fmt: skip
 
 
-def _damaged(examples: int) -> Callable[[Callable[..., None]], Callable[..., None]]:
-    """Decorate a test that is given random damage, the same each time."""
-
-    def decorate(test: Callable[..., None]) -> Callable[..., None]:
-        chosen = settings(
-            max_examples=examples,
-            deadline=None,
-            derandomize=True,
-            suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
-            phases=(Phase.explicit, Phase.generate),
-        )
-        return chosen(given(damage=damages())(test))
-
-    return decorate
-
-
-@_damaged(10)
+@settings(
+    max_examples=10,
+    deadline=None,
+    derandomize=True,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+    phases=(Phase.explicit, Phase.generate),
+)
+@given(damage=damages())
 def test_random_damage_is_healed_to_what_pg_dump_prints_of_sql(
     filled: Server, damage: list[str]
 ) -> None:
-    _comes_back(filled, damage)
-
-
-def _comes_back(filled: Server, damage: list[str]) -> None:
     declared = scratch_facts(filled)
     before, rows = printed(filled), digests(filled)
     roles = tools.role_facts(filled)

@@ -20,7 +20,7 @@ from backup.programs import client_environment
 from backup.repository import Backup, BackupKind
 from backup.settings import BackupSettings
 from backup.statements import Connection, fetch_one, statement
-from backup.take import suitable
+from backup.take import check_name, suitable
 from backup.wal import SEGMENT_BYTES
 from database.connect import connect
 from database.embedded.server import EmbeddedServer
@@ -116,10 +116,7 @@ class PgBackRest:
         return Health((*self._backup_problems(newest, age), *problems), newest, age, behind)
 
     def mark(self, name: str) -> str:  # noqa: D102 (as Engine says)
-        if not 0 < len(name.encode()) < 64 or not name.isprintable():
-            raise BackupError(
-                f"{name!r} cannot be the name of a moment.", "Use up to 63 bytes of printable text."
-            )
+        check_name(name)
         with _connected(Server.discover()) as connection:
             _check_archiving(connection)
             position = str(fetch_one(connection, "restore_point", name=name)["lsn"])
