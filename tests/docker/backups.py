@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from typing import Any
 
 import psycopg
+import pytest
 
 from tests.docker.project import Project, docker
 
@@ -46,7 +47,13 @@ def problems(project: Project) -> list[str]:
 
 
 def up(project: Project, *services: str) -> None:
-    project.compose("--profile", "backup", "up", "--build", "--detach", "--wait", *services)
+    """`docker compose --profile backup up --wait`; a failure shows what the service said."""
+    command = ("--profile", "backup", "up", "--build", "--detach", "--wait", *services)
+    result = project.compose(*command, check=False)
+    if result.returncode:
+        state = project.containers()["backup"]["State"]
+        logs = project.compose("logs", "--no-color", "--timestamps", "--tail=100", "backup")
+        pytest.fail(f"{result.stderr}\n{json.dumps(state, indent=1)}\n{logs.stdout}")
 
 
 def numbers(project: Project) -> list[int]:
