@@ -3,13 +3,14 @@
 import shutil
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from typing import Any
 
 from backup.basebackup import BaseBackups
 from backup.repository import Backup
 from backup.settings import BackupSettings
 from backup.statements import fetch
 from database.connect import connect
-from database.errors import BackupError, TargetError
+from database.errors import TargetError
 from database.settings import Server
 
 _MEGABYTE = 1024 * 1024
@@ -24,6 +25,8 @@ class Health:
     age_hours: float | None
     #: Bytes of log that are not archived yet; None where that is not known.
     behind_bytes: int | None
+    #: Why the server could not be asked. One can restore without it; its side is not known then.
+    unreachable: str | None = None
 
 
 def check_health(server: Server, repository: BaseBackups, settings: BackupSettings) -> Health:
@@ -36,9 +39,17 @@ def check_health(server: Server, repository: BaseBackups, settings: BackupSettin
     backups = repository.taken()
     newest = backups[-1] if backups else None
     age = (datetime.now(UTC) - newest.finished_at).total_seconds() / 3600 if newest else None
-    behind, archive = _archive_problems(server, repository, identity.slot, settings)
-    problems = [*_backup_problems(repository, newest, age, settings), *archive]
-    return Health(tuple(problems), newest, age, behind)
+    problems = [
+        *_backup_problems(repository, newest, age, settings),
+        *_archive_problems(repository),
+    ]
+    try:
+        with connect(server, server.administrator, autocommit=True) as connection:
+            slots = fetch(connection, "slot", slot=identity.slot)
+    except TargetError as error:
+        return Health(tuple(problems), newest, age, None, unreachable=error.message)
+    behind, found = _slot_problems(slots, identity.slot, settings)
+    return Health((*problems, *found), newest, age, behind)
 
 
 def _backup_problems(
@@ -63,24 +74,23 @@ def _backup_problems(
     return found
 
 
-def _archive_problems(
-    server: Server, repository: BaseBackups, slot: str, settings: BackupSettings
-) -> tuple[int | None, list[str]]:
+def _archive_problems(repository: BaseBackups) -> list[str]:
     state = repository.archive_state()
-    found = []
-    if state.error:
-        since = f"{state.failing_since:%Y-%m-%d %H:%M:%S} UTC" if state.failing_since else "now"
-        found.append(f"archiving has been failing since {since}: {state.error}")
-    try:
-        with connect(server, server.administrator, autocommit=True) as connection:
-            slots = fetch(connection, "slot", slot=slot)
-    except (TargetError, BackupError) as error:
-        return None, [*found, error.message]
+    if not state.error:
+        return []
+    since = f"{state.failing_since:%Y-%m-%d %H:%M:%S} UTC" if state.failing_since else "now"
+    return [f"archiving has been failing since {since}: {state.error}"]
+
+
+def _slot_problems(
+    slots: list[dict[str, Any]], slot: str, settings: BackupSettings
+) -> tuple[int | None, list[str]]:
+    """Bytes that are not archived yet, and what is wrong with the slot that keeps them."""
     if not slots:
-        return None, [*found, f"the server has no slot {slot}: take a backup"]
+        return None, [f"the server has no slot {slot}: take a backup"]
     if slots[0]["wal_status"] == "lost":
-        return None, [*found, "the server has removed log that was not archived: take a backup"]
+        return None, ["the server has removed log that was not archived: take a backup"]
     behind = int(slots[0]["behind"])
     if behind > settings.backup_max_behind_mb * _MEGABYTE:
-        found.append(f"{behind // _MEGABYTE} MB of the server's log are not archived")
-    return behind, found
+        return behind, [f"{behind // _MEGABYTE} MB of the server's log are not archived"]
+    return behind, []

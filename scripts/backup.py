@@ -19,7 +19,7 @@ from backup.repository import Backup, BackupKind
 from backup.settings import BackupSettings, EngineName
 from backup.verify import verify_backup
 from database import cli
-from database.errors import BackupError, UsageError, VerificationError
+from database.errors import BackupError, TargetError, UsageError, VerificationError
 from database.settings import Server
 from migration.export.export import export_sqlite
 
@@ -88,7 +88,8 @@ def verify(
 
 @app.command()
 def check(*, as_json: Json = False) -> None:
-    """Say whether one could restore now: for a monitor; exit code 8 where one could not."""
+    """Say whether one could restore now: for a monitor; exit code 8 where one could not, 4 where
+    the server could not be asked."""
     health = _engine().check()
     if as_json:
         found = {
@@ -96,10 +97,13 @@ def check(*, as_json: Json = False) -> None:
             "newest": health.newest.id if health.newest else None,
             "age_hours": health.age_hours,
             "behind_bytes": health.behind_bytes,
+            "unreachable": health.unreachable,
         }
         sys.stdout.write(json.dumps(found) + "\n")
     if health.problems:
         raise BackupError("; ".join(health.problems) + ".", "Correct it, then check again.")
+    if health.unreachable:
+        raise TargetError(health.unreachable, "One can restore: this is all that is wrong.")
     if not as_json:
         newest = health.newest.id if health.newest else ""
         out.print(f"newest backup {newest}, {health.behind_bytes} bytes of log not archived yet")

@@ -1,5 +1,6 @@
 """Killed, disk full, server lost: it is said, PostgreSQL goes on, and the next run is clean."""
 
+import json
 import os
 import shutil
 import signal
@@ -311,6 +312,18 @@ def test_without_a_repository_every_command_says_so(own: Place) -> None:
     assert own.run("restore", "--directory", own.repository.directory.parent / "x").returncode == 8
     own.instance.stop()
     assert own.run("backup", "take").returncode == 4
+
+
+def test_without_the_server_one_can_restore(own: Place) -> None:
+    own.take()
+    result = own.run(
+        "backup", "check", "--json", DATABASE_URL="postgresql://postgres@127.0.0.1:1/postgres"
+    )
+    assert result.returncode == 4
+    assert "One can restore" in result.stderr
+    found = json.loads(result.stdout)
+    assert found["problems"] == []
+    assert "Cannot reach PostgreSQL" in found["unreachable"]
 
 
 def test_archiving_can_be_given_up(own: Place) -> None:

@@ -34,6 +34,8 @@ _MEGABYTE = 1024 * 1024
 #: Longer than pgBackRest's own archive-timeout, and than PostgreSQL's pause after a failure.
 _ARCHIVE_SECONDS = 120.0
 _POLL_SECONDS = 0.2
+#: After a restore the first backup of its timeline may take so long.
+_NEW_TIMELINE_SECONDS = 600
 
 
 class PgBackRest:
@@ -105,15 +107,18 @@ class PgBackRest:
         backups = self.source.taken()
         newest = backups[-1] if backups else None
         age = (datetime.now(UTC) - newest.finished_at).total_seconds() / 3600 if newest else None
-        behind, timeline, problems = self._archive_problems()
-        if newest is None or age is None:
-            return Health(("there is no backup", *problems), None, None, behind)
-        if timeline not in (None, newest.timeline):
-            problems.append(
-                f"the newest backup is of timeline {newest.timeline}, and the server on "
-                f"{timeline} since it was restored: take a backup"
-            )
-        return Health((*self._backup_problems(newest, age), *problems), newest, age, behind)
+        problems = (
+            list(self._backup_problems(newest, age))
+            if newest is not None and age is not None
+            else ["there is no backup"]
+        )
+        try:
+            with _connected(Server.discover()) as connection:
+                behind, found = self._archive_problems(connection)
+                problems += [*found, *_timeline_problems(connection, newest)]
+        except TargetError as error:
+            return Health(tuple(problems), newest, age, None, unreachable=error.message)
+        return Health(tuple(problems), newest, age, behind)
 
     def mark(self, name: str) -> str:  # noqa: D102 (as Engine says)
         check_name(name)
@@ -166,14 +171,9 @@ class PgBackRest:
         with _connected(Server.discover()) as connection:
             return int(fetch_one(connection, "timeline")["timeline"])
 
-    def _archive_problems(self) -> tuple[int | None, int | None, list[str]]:
-        """Bytes that are not archived yet, the server's timeline, and what is wrong."""
-        try:
-            with _connected(Server.discover()) as connection:
-                archiver = fetch_one(connection, "archiver")
-                timeline = int(fetch_one(connection, "timeline")["timeline"])
-        except TargetError as error:
-            return None, None, [error.message]
+    def _archive_problems(self, connection: Connection) -> tuple[int, list[str]]:
+        """Bytes that are not archived yet, and what is wrong."""
+        archiver = fetch_one(connection, "archiver")
         problems = []
         if not archiver["begun"]:
             problems.append("PostgreSQL does not archive its log: take a backup")
@@ -185,7 +185,19 @@ class PgBackRest:
         behind = int(archiver["waiting"]) * SEGMENT_BYTES
         if behind > self._settings.backup_max_behind_mb * _MEGABYTE:
             problems.append(f"{behind // _MEGABYTE} MB of the server's log are not archived")
-        return behind, timeline, problems
+        return behind, problems
+
+
+def _timeline_problems(connection: Connection, newest: Backup | None) -> Iterator[str]:
+    found = fetch_one(connection, "timeline")
+    if newest is None or found["timeline"] == newest.timeline:
+        return
+    # The service takes one at once; until then nothing is wrong.
+    if found["seconds_since_start"] > _NEW_TIMELINE_SECONDS:
+        yield (
+            f"the newest backup is of timeline {newest.timeline}, and the server on "
+            f"{found['timeline']} since it was restored: take a backup"
+        )
 
 
 def begin_archiving(server: Server, connection: Connection, say: Say) -> None:
