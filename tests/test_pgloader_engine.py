@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
+from database.connect import connect
 from database.errors import TargetError, UsageError
 from database.settings import Server
 from migration.creation import create_missing
@@ -360,16 +361,26 @@ def make_logs(path: Path, count: int) -> Path:
     )
 
 
+@pytest.mark.parametrize(("sessions", "patience"), [(1, (2, 600)), (0, (600, 2))])
 def test_pgloader_that_stands_still_is_stopped(
-    database: Server, source: Path, fake: Path, tmp_path: Path
+    database: Server,
+    source: Path,
+    fake: Path,
+    tmp_path: Path,
+    sessions: int,
+    patience: tuple[float, float],
 ) -> None:
+    """Sooner where it has lost its sessions: it does not always notice that they were ended."""
     write_fake(fake, "open('pid', 'w').write(str(os.getpid())); time.sleep(600)")
     make_logs(source, 2)
-    engine = PgloaderEngine(database, tmp_path, patience=2)
-    started = time.monotonic()
-    with pytest.raises(TargetError, match="stood still for 2 s"):
-        engine.prepare(source, plan_for(database, source), Quiet())
-    assert time.monotonic() - started < 30
+    engine = PgloaderEngine(database, tmp_path, patience=patience[0], lost_patience=patience[1])
+    with contextlib.ExitStack() as stack:
+        for _ in range(sessions):
+            stack.enter_context(
+                connect(database, database.administrator, application_name="pgloader")
+            )
+        with pytest.raises(TargetError, match="stood still for 2 s"):
+            engine.prepare(source, plan_for(database, source), Quiet())
     process = int((tmp_path / "pgloader" / "pid").read_text())
     with pytest.raises(ProcessLookupError):
         os.kill(process, 0)

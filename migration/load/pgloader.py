@@ -42,16 +42,26 @@ class PgloaderEngine:
         server: the target.
         work: a folder to work in; pgloader's log stays there, in `pgloader/`.
         patience: seconds without any progress after which pgloader is stopped.
+        lost_patience: the same where it has no session in PostgreSQL: it has lost them, which it
+            does not always notice.
     """
 
     name = EngineName.PGLOADER
     stages = True
 
-    def __init__(self, server: Server, work: Path, *, patience: float = 180.0) -> None:
+    def __init__(
+        self,
+        server: Server,
+        work: Path,
+        *,
+        patience: float = 180.0,
+        lost_patience: float = 30.0,
+    ) -> None:
         self._server = server
         self._work = work
         self._folder = folder_of(work)
         self._patience = patience
+        self._lost_patience = lost_patience
         self._rendering: Rendering | None = None
         self._stages: _Stages | None = None
 
@@ -126,13 +136,17 @@ class PgloaderEngine:
                     stages.staged(staged[row["relname"]], row["rows"])
             return found
 
+        def patience() -> float:
+            alive = staging.has_sessions(connection)
+            return self._patience if alive else self._lost_patience
+
         with ExitStack() as stack:
             password_file = None
             if self._server.password(LOGIN) is not None:
                 password_file = stack.enter_context(passfile(self._server, LOGIN))
             environment = pgloader_command.environment(self._server, password_file)
             return pgloader_process.run(
-                program, self._folder, environment, growth=growth, patience=self._patience
+                program, self._folder, environment, growth=growth, patience=patience
             )
 
     def _check(self, connection: Connection, rendering: Rendering, code: int) -> None:

@@ -32,7 +32,7 @@ def run(
     environment: dict[str, str],
     *,
     growth: Callable[[], object],
-    patience: float,
+    patience: Callable[[], float],
 ) -> int:
     """Run pgloader on the command file in `folder` and wait for it.
 
@@ -41,7 +41,7 @@ def run(
         folder: its working folder; its log, output and reject files are written there.
         environment: of the process.
         growth: something that changes while rows arrive; asked about once a second.
-        patience: seconds without any growth after which it is stopped.
+        patience: seconds without any growth after which it is stopped, as things are.
 
     Returns:
         The exit code.
@@ -99,7 +99,7 @@ def _wait(
     process: "subprocess.Popen[bytes]",
     folder: Path,
     growth: Callable[[], object],
-    patience: float,
+    patience: Callable[[], float],
 ) -> None:
     last: object = None
     grown = asked = time.monotonic()
@@ -113,10 +113,10 @@ def _wait(
         current = (growth(), logs)
         if current != last:
             last, grown = current, now
-        elif now - grown > patience:
+        elif now - grown > (seconds := patience()):
             _kill(process)
             raise TargetError(
-                f"pgloader stood still for {patience:.0f} s and was stopped. "
+                f"pgloader stood still for {seconds:.0f} s and was stopped. "
                 f"{said(complaints(folder))}",
                 f"Nothing was changed. Its log is {folder / LOG}.",
             )

@@ -44,6 +44,15 @@ def open_staging(server: Server) -> Connection:
     return connection
 
 
+def has_sessions(connection: Connection) -> bool:
+    """Whether pgloader has a session in PostgreSQL."""
+    with connection.transaction():
+        # The owner may not look at sessions; the login may.
+        connection.execute("set local role none")
+        (found,) = fetch(connection, "pgloader_sessions", application=APPLICATION)
+    return bool(found["sessions"])
+
+
 def clear_leftovers(connection: Connection, server: Server, work: Path) -> None:
     """Remove what a killed run left in staging and on disk, whichever engine comes next.
 
