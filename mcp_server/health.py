@@ -4,11 +4,15 @@ Thresholds are where an administrator begins to care: below them, a healthy data
 has findings every day, and nobody reads them.
 """
 
+import json
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal
 
+import asyncpg
 from typing_extensions import TypedDict
 
+from database.catalogue.facts import declared_facts
 from mcp_server.caller import Caller
 from mcp_server.failure import Failure
 from mcp_server.session import Sessions
@@ -29,16 +33,54 @@ class Finding(TypedDict):
     evidence: dict[str, object]
     #: Exact SQL, or null: then `meaning` says what a person does.
     fix: str | None
+    #: postgres_heal does it without a person.
+    alone: bool
 
 
 @dataclass(frozen=True)
 class Check:
-    """One query, sql/health_`name`.sql; `values` are its thresholds, as it says."""
+    """One query, sql/health_`name`.sql.
+
+    Attributes:
+        values: its thresholds, as it says.
+        by_hand: added to `meaning` where postgres_heal can do it for others, and not for this one.
+        asks_declared: its last parameter is the names of the indexes that sql/ declares.
+    """
 
     name: str
     severity: Severity
     meaning: str
     values: tuple[str, ...] = ()
+    by_hand: str = ""
+    asks_declared: bool = False
+
+    def parameters(self) -> tuple[str, ...]:
+        """What the query takes."""
+        if not self.asks_declared:
+            return self.values
+        names = [
+            key.name for key in declared_facts() if (key.kind, key.schema) == ("index", "public")
+        ]
+        return (*self.values, json.dumps(names))
+
+    def found(self, records: Iterable[asyncpg.Record]) -> list[Finding]:
+        """What its query answered."""
+        return [self._finding(record) for record in records]
+
+    def _finding(self, record: asyncpg.Record) -> Finding:
+        alone = bool(record.get("alone", False))
+        return Finding(
+            check=self.name,
+            severity=self.severity,
+            about=record["about"],
+            meaning=self.meaning if alone else self.meaning + self.by_hand,
+            evidence=record["evidence"],
+            fix=record["fix"],
+            alone=alone,
+        )
+
+
+_NOT_ITS_TABLE = "; a person runs it, for the table is not one that mcp_heal maintains"
 
 
 CHECKS = (
@@ -100,13 +142,35 @@ CHECKS = (
         "a replica is behind: what is read there is old, and little of it would survive a switch",
         (str(64 << 20), "60"),
     ),
-    Check("invalid_index", "warning", "an index that a failed build left behind"),
-    Check("missing_fk_index", "warning", "deleting a parent row reads the whole table", ("1000",)),
+    Check(
+        "invalid_index",
+        "warning",
+        "an index that a failed build left behind",
+        by_hand="; a person rebuilds it, for it is unique and refuses rows even so, or is held by "
+        "somebody who may be building it, or is not one that mcp_heal maintains",
+    ),
+    Check(
+        "missing_fk_index",
+        "warning",
+        "deleting a parent row reads the whole table",
+        ("1000",),
+        by_hand=_NOT_ITS_TABLE,
+    ),
     # Twice what autovacuum waits for, so that it is behind, not on its way.
     Check(
-        "dead_rows", "warning", "scans read rows that are gone: vacuum is behind", ("10000", "0.4")
+        "dead_rows",
+        "warning",
+        "scans read rows that are gone: vacuum is behind",
+        ("10000", "0.4"),
+        by_hand=_NOT_ITS_TABLE,
     ),
-    Check("stale_statistics", "warning", "the planner guesses", ("1000", "0.3")),
+    Check(
+        "stale_statistics",
+        "warning",
+        "the planner guesses",
+        ("1000", "0.3"),
+        by_hand=_NOT_ITS_TABLE,
+    ),
     Check(
         "bloat",
         "notice",
@@ -120,7 +184,13 @@ CHECKS = (
         "much is read from disk: shared_buffers is small, or queries read much",
         ("1000000", "0.9"),
     ),
-    Check("duplicate_index", "notice", "an index that is the same as another costs every write"),
+    Check(
+        "duplicate_index",
+        "notice",
+        "an index that is the same as another costs every write",
+        by_hand="; a person drops it: where sql/ declares it, it is taken out there first",
+        asks_declared=True,
+    ),
     Check(
         "unused_index",
         "notice",
@@ -136,19 +206,35 @@ async def findings(sessions: Sessions, caller: Caller) -> tuple[list[Finding], d
     failed: dict[str, str] = {}
     for check in CHECKS:
         try:
-            records = await sessions.catalogue(caller, f"health_{check.name}", *check.values)
+            found += await look(sessions, caller, check)
         except Failure as failure:
             failed[check.name] = failure.error
-            continue
-        found += [
-            Finding(
-                check=check.name,
-                severity=check.severity,
-                about=record["about"],
-                meaning=check.meaning,
-                evidence=record["evidence"],
-                fix=record["fix"],
-            )
-            for record in records
-        ]
     return sorted(found, key=lambda entry: _ORDER.index(entry["severity"])), failed
+
+
+async def look(sessions: Sessions, caller: Caller, check: Check) -> list[Finding]:
+    """What one check finds.
+
+    Raises:
+        Failure: it cannot be made.
+    """
+    records = await sessions.catalogue(caller, f"health_{check.name}", *check.parameters())
+    return check.found(records)
+
+
+def check_named(name: str) -> Check:
+    """A check.
+
+    Raises:
+        Failure: 22023, there is none of that name.
+    """
+    for check in CHECKS:
+        if check.name == name:
+            return check
+    names = ", ".join(check.name for check in CHECKS)
+    raise Failure(
+        f"There is no check {name}.",
+        sqlstate="22023",
+        hint=f"There are {names}.",
+        refused_by="gate",
+    )

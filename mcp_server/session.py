@@ -136,6 +136,31 @@ class Sessions:
         self._catalogue.forget()
         return changed
 
+    async def maintain(
+        self, caller: Caller, work: Callable[[AgentConnection], Awaitable[None]]
+    ) -> None:
+        """Run statements of ours that no transaction may hold, while nobody else heals.
+
+        Raises:
+            Failure: 55P03 where somebody heals, else what `work` raises; what it has done, stays.
+        """
+        statement = Statement("", "HEAL", in_transaction=False)
+        async with self._running(caller, Capability.HEAL, statement) as connection:
+            if not await connection.fetchval(sql_text("healing_lock_session")):
+                raise Failure("Somebody else is healing.", sqlstate="55P03")
+            await work(connection)
+        self._catalogue.forget()
+
+    async def remove_invalid(self, caller: Caller, statement: Statement) -> None:
+        """Remove what a build that failed leaves: it costs every write and serves no query.
+
+        Raises:
+            Failure: with PostgreSQL's SQLSTATE.
+        """
+        async with self._running(caller, Capability.HEAL, statement) as connection:
+            for drop in await connection.fetch(sql_text("invalid_index"), statement.name):
+                await connection.execute(drop["statement"])
+
     async def catalogue(self, caller: Caller, name: str, *arguments: str) -> list[asyncpg.Record]:
         """Run a query of ours, sql/`name`.sql, with the rights of an agent that reads."""
         statement = Statement(sql_text(name), "SELECT")
@@ -161,14 +186,8 @@ class Sessions:
             taken = isinstance(error, Failure) and error.sqlstate == "42P07"
             if statement.operation == "CREATE INDEX" and not taken:
                 with anyio.CancelScope(shield=True):
-                    await self._remove_invalid(caller, statement)
+                    await self.remove_invalid(caller, statement)
             raise
-
-    async def _remove_invalid(self, caller: Caller, statement: Statement) -> None:
-        """A build that failed leaves an index that costs every write and serves no query."""
-        async with self._running(caller, Capability.HEAL, statement) as connection:
-            for drop in await connection.fetch(sql_text("invalid_index"), statement.name):
-                await connection.execute(drop["statement"])
 
     def _begin(self, capability: Capability, statement: Statement, timeout_ms: int) -> str:
         if not statement.in_transaction:

@@ -75,6 +75,7 @@ insert into declared.privilege (kind, schema, name, role, rights) values
 ('function', 'ops', 'ops.end_attempt(uuid,jsonb)', 'mcp_audit', '{EXECUTE}'),
 ('schema', 'ops', null, 'mcp_heal', '{USAGE}'),
 ('function', 'ops', 'ops.lock_healing()', 'mcp_heal', '{EXECUTE}'),
+('function', 'ops', 'ops.lock_healing_session()', 'mcp_heal', '{EXECUTE}'),
 -- For the health check, which shows agents ages and counts of what they may not see itself (89_health.sql).
 ('schema', 'ops', null, 'mcp_read', '{USAGE}'),
 ('function', 'ops', 'ops.sessions()', 'mcp_read', '{EXECUTE}'),

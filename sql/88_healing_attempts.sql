@@ -1,7 +1,7 @@
 -- Attempts at healing: one at a time, on record before anything is changed, and less often after failures.
 --
 -- Records are written by mcp_audit, on the connection that runs no agent's SQL. The lock is taken in the very
--- transaction that changes something, so that it cannot outlive it, whatever kills the server.
+-- transaction, or session, that changes something, so that it cannot outlive it, whatever kills the server.
 
 set local search_path = 'declared_ops', 'pg_catalog';
 
@@ -69,6 +69,15 @@ language sql volatile security definer
 set search_path to 'pg_catalog', 'pg_temp'
 begin atomic
     select pg_try_advisory_xact_lock(('x' || left(md5('ops.lock_healing'), 16))::bit(64)::bigint);
+end;
+
+-- The same lock for the session, until it ends or takes it back: VACUUM and CREATE INDEX CONCURRENTLY run in
+-- no transaction that could hold it.
+create function lock_healing_session() returns boolean
+language sql volatile security definer
+set search_path to 'pg_catalog', 'pg_temp'
+begin atomic
+    select pg_try_advisory_lock(('x' || left(md5('ops.lock_healing'), 16))::bit(64)::bigint);
 end;
 
 set local search_path = 'pg_catalog';

@@ -160,15 +160,28 @@ async def _patiently(
     *,
     dry_run: bool,
 ) -> None:
-    """Run it, again after a growing, random pause where somebody else was in the way."""
-    for attempt in range(1, _TRIES + 1):
+    """Run it as a write of mcp_heal's, or try it."""
+
+    async def once() -> None:
         # A call within the tool's: what is committed is on record with its statements.
         call = Call(
             access.caller, "postgres_heal", {"ddl": ";\n".join(statements)}, dry_run=dry_run
         )
+        async with access.recorder.recorded(call, writes=True):
+            await access.sessions.write_by(call, work, Capability.HEAL)
+
+    await patiently(once)
+
+
+async def patiently(work: Callable[[], Awaitable[None]]) -> None:
+    """Run it, again after a growing, random pause where somebody else was in the way.
+
+    Raises:
+        Failure: of the last try.
+    """
+    for attempt in range(1, _TRIES + 1):
         try:
-            async with access.recorder.recorded(call, writes=True):
-                await access.sessions.write_by(call, work, Capability.HEAL)
+            await work()
         except Failure as failure:
             if failure.sqlstate not in TRANSIENT or attempt == _TRIES:
                 raise

@@ -1,10 +1,13 @@
--- Indexes that are the same as another one. The one that stays backs a constraint, is unique, or is the older.
+-- Indexes that are the same as another one. The one that stays backs a constraint, is unique, declared, or the older.
+--   $1  text: JSON, names of the indexes of schema public that sql/ declares
 with described as (
     select
         x.indexrelid,
         x.indrelid,
         n.nspname,
         i.relname,
+        i.relowner,
+        n.nspname = 'public' and $1::text::jsonb ? i.relname as declared,
         concat_ws(
             '/', x.indkey, x.indclass, x.indcollation, x.indoption, i.relam, coalesce(pg_get_expr(x.indexprs, x.indrelid), ''),
             coalesce(pg_get_expr(x.indpred, x.indrelid), '')
@@ -26,7 +29,7 @@ ranked as (
         row_number() over same as place
     from described
     window same as (
-        partition by indrelid, shape order by backs_constraint desc, indisunique desc, indexrelid asc
+        partition by indrelid, shape order by backs_constraint desc, indisunique desc, declared desc, indexrelid asc
         rows between unbounded preceding and unbounded following
     )
 )
@@ -34,9 +37,10 @@ ranked as (
 select
     format('%I.%I', nspname, relname) as about,
     jsonb_build_object(
-        'table', indrelid::regclass::text, 'same_as', stays, 'bytes', pg_relation_size(indexrelid)
+        'table', indrelid::regclass::text, 'same_as', stays, 'bytes', pg_relation_size(indexrelid), 'declared', declared
     ) as evidence,
-    format('drop index concurrently %I.%I', nspname, relname) as fix
+    format('drop index concurrently %I.%I', nspname, relname) as fix,
+    nspname = 'public' and not declared and pg_has_role('mcp_heal', relowner, 'usage') as alone
 from ranked
 where place > 1 and not backs_constraint and not indisunique
 order by 1

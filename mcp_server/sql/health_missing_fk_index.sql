@@ -6,7 +6,11 @@ select
         'table', k.conrelid::regclass::text, 'columns', names.listed, 'rows', c.reltuples::bigint,
         'references', k.confrelid::regclass::text
     ) as evidence,
-    format('create index concurrently on %s (%s)', k.conrelid::regclass, names.quoted) as fix
+    format(
+        'create index concurrently %I on %I.%I (%s)',
+        left(format('ix_%s_%s', c.relname, names.joined), 63), n.nspname, c.relname, names.quoted
+    ) as fix,
+    n.nspname = 'public' and pg_has_role('mcp_heal', c.relowner, 'usage') as alone
 from pg_constraint as k
 inner join pg_class as c on k.conrelid = c.oid
 inner join pg_namespace as n on c.relnamespace = n.oid
@@ -14,6 +18,7 @@ cross join
     lateral (
         select
             string_agg(format('%I', a.attname), ', ' order by key.position) as quoted,
+            string_agg(a.attname, '_' order by key.position) as joined,
             jsonb_agg(a.attname order by key.position) as listed
         from unnest(k.conkey) with ordinality as key (attnum, position)
         inner join pg_attribute as a on key.attnum = a.attnum and k.conrelid = a.attrelid

@@ -7,7 +7,9 @@ select
         'changed_rows', n_mod_since_analyze, 'live_rows', n_live_tup,
         'last_analyze', greatest(last_analyze, last_autoanalyze)
     ) as evidence,
-    format('analyze %I.%I', schemaname, relname) as fix
+    format('analyze %I.%I', schemaname, relname) as fix,
+    schemaname = 'public'
+    and (select pg_has_role('mcp_heal', c.relowner, 'usage') from pg_class as c where c.oid = relid) as alone
 from pg_stat_user_tables
 where
     has_table_privilege(relid, 'select')

@@ -1,25 +1,45 @@
 """postgres_heal: heal an error or the drift, verified, or say what a person must do."""
 
 from time import perf_counter
-from typing import Any
+from typing import Any, Self
 from uuid import UUID
 
-from pydantic import Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 from typing_extensions import TypedDict
 
 from mcp_server.healing import heal, platform
+from mcp_server.healing.findings import heal_finding
 from mcp_server.tools.diagnose import Diagnosed, ErrorArguments
 from mcp_server.tools.tool import Access, Answer, Tool, elapsed_ms
+
+
+class GivenFinding(BaseModel):
+    """A finding of postgres_health_check; its other fields may be left as they are."""
+
+    model_config = ConfigDict(extra="ignore")
+
+    check: str = Field(max_length=63)
+    about: str = Field(max_length=1_000)
 
 
 class HealArguments(ErrorArguments):
     """What postgres_heal takes."""
 
+    finding: GivenFinding | None = Field(
+        default=None,
+        description="Instead of an error: a finding of postgres_health_check, by check and about.",
+    )
     step_id: UUID | None = Field(
         default=None,
         description="The platform's step that failed: gets a row in recovery_attempts.",
     )
     dry_run: bool = Field(default=False, description="Prove the fix, and roll it back.")
+
+    @model_validator(mode="after")
+    def _one(self) -> Self:
+        if self.finding is not None and (self.error or self.sqlstate or self.statement):
+            raise ValueError("give an error or a finding, not both")
+        return self
 
 
 class HealResult(TypedDict):
@@ -45,10 +65,14 @@ async def run(access: Access, arguments: HealArguments) -> Answer:
         Failure: it cannot be recorded, or was tried too often.
     """
     start = perf_counter()
-    seen = arguments.seen()
-    diagnosis, attempt = await heal.heal(
-        access, seen, arguments.statement, dry_run=arguments.dry_run
-    )
+    if (finding := arguments.finding) is not None:
+        diagnosis, attempt = await heal_finding(
+            access, finding.check, finding.about, dry_run=arguments.dry_run
+        )
+    else:
+        diagnosis, attempt = await heal.heal(
+            access, arguments.seen(), arguments.statement, dry_run=arguments.dry_run
+        )
     if arguments.step_id is not None and not arguments.dry_run:
         error = diagnosis.seen.text
         await platform.note(access, arguments.step_id, attempt, error, elapsed_ms(start))
@@ -69,9 +93,10 @@ async def run(access: Access, arguments: HealArguments) -> Answer:
 TOOL = Tool(
     name="postgres_heal",
     title="Heal the database",
-    description="Heal an error (or, with none given, everything that drifted from the declared "
-    "schema): proved in a rolled-back transaction, applied, verified, recorded; undone where it "
-    "does not help. What needs a person is left alone, and said exactly.",
+    description="Heal an error, or a finding of the health check (or, with none given, everything "
+    "that drifted from the declared schema): proved in a rolled-back transaction where one can "
+    "hold it, applied, verified, recorded; undone where it does not help. What needs a person is "
+    "left alone, and said exactly.",
     arguments=HealArguments,
     result=HealResult,
     run=run,

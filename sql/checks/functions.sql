@@ -28,7 +28,8 @@ begin
             or login.name = 'mcp_audit'
             and pg_proc.oid
             in ('ops.begin_attempt(jsonb)'::regprocedure, 'ops.end_attempt(uuid, jsonb)'::regprocedure)
-            or login.name = 'mcp_heal' and pg_proc.oid = 'ops.lock_healing()'::regprocedure
+            or login.name = 'mcp_heal'
+            and pg_proc.oid in ('ops.lock_healing()'::regprocedure, 'ops.lock_healing_session()'::regprocedure)
             or login.name in ('mcp_write', 'mcp_heal')
             and pg_proc.oid in ('audit.begin_write(text)'::regprocedure, 'audit.end_write(jsonb)'::regprocedure)
             or login.name = 'mcp_audit'
