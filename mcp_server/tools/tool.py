@@ -125,8 +125,8 @@ def elapsed_ms(start: float) -> float:
 def _concise(schema: Any, *, in_properties: bool = False) -> Any:  # noqa: ANN401 - a JSON schema
     """A schema without what pydantic adds for people: every word of it costs each agent tokens.
 
-    Titles repeat the names, and docstrings of models speak to programmers; descriptions of single
-    fields stay.
+    Titles repeat the names, docstrings of models speak to programmers, and what is not required
+    needs no default of null; descriptions of single fields stay.
     """
     if isinstance(schema, list):
         return [_concise(value) for value in schema]
@@ -139,5 +139,5 @@ def _concise(schema: Any, *, in_properties: bool = False) -> Any:  # noqa: ANN40
         for key, value in schema.items()
         if key != "title"
         and not (key == "description" and "properties" in schema)
-        and (key, value) != ("additionalProperties", True)
+        and (key, value) not in (("additionalProperties", True), ("default", None))
     }
