@@ -1,10 +1,12 @@
 """Drift is found, told, and repaired: by its own SQL, to what pg_dump prints of sql/ alone."""
 
 import json
+import os
 import re
 import subprocess
 import time
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import psycopg
@@ -210,6 +212,8 @@ def test_the_command_says_it_in_three_ways(loaded: Server, tmp_path: Path) -> No
 
 # ---- random damage -----------------------------------------------------------------------------
 
+ROUNDS = int(os.environ.get("DEEP_ROUNDS", "50"))
+
 #: Damages that lose no rows of their own accord; {t} is a table, {c} and {i} a column and an index.
 _DAMAGES = (
     "drop index {index}",
@@ -353,30 +357,61 @@ _IN_THE_WAY = (
 )  # fmt: skip
 
 
-@settings(
+@dataclass
+class Undamaged:
+    """A database, and what it was before any damage: also where an example is run again."""
+
+    server: Server
+    declared: facts.Facts
+    printed: str
+    digests: list[tuple[object, ...]]
+    roles: list[tuple[object, ...]]
+
+
+@pytest.fixture(scope="module")
+def undamaged(filled: Server) -> Undamaged:
+    return Undamaged(
+        filled, scratch_facts(filled), printed(filled), digests(filled), tools.role_facts(filled)
+    )
+
+
+_RANDOM = settings(
     max_examples=10,
     deadline=None,
-    derandomize=True,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
     phases=(Phase.explicit, Phase.generate),
 )
+
+
+@settings(_RANDOM, derandomize=True)
 @given(damage=damages())
 def test_random_damage_is_healed_to_what_pg_dump_prints_of_sql(
-    filled: Server, damage: list[str]
+    undamaged: Undamaged, damage: list[str]
 ) -> None:
-    declared = scratch_facts(filled)
-    before, rows = printed(filled), digests(filled)
-    roles = tools.role_facts(filled)
-    _do(filled, damage)
-    repair(filled)
-    left = differences(filled, declared)
+    _is_healed(undamaged, damage)
+
+
+@pytest.mark.deep
+# Not that of one test: when it is over, an example ends half-way.
+@pytest.mark.timeout(ROUNDS * 60)
+@settings(_RANDOM, max_examples=ROUNDS)
+@given(damage=damages())
+def test_any_random_damage_is_healed(undamaged: Undamaged, damage: list[str]) -> None:
+    _is_healed(undamaged, damage)
+
+
+def _is_healed(undamaged: Undamaged, damage: list[str]) -> None:
+    server = undamaged.server
+    _do(server, damage)
+    repair(server)
+    left = differences(server, undamaged.declared)
     assert not [difference.words for difference in left if difference.is_drift], damage
     tools.execute(
-        filled,
+        server,
         "drop index if exists public.surplus",
         *(f"alter table {table} drop column if exists surplus" for table in tools.TABLES),
     )
-    assert printed(filled) == before, damage
-    assert tools.role_facts(filled) == roles, damage
-    assert digests(filled) == rows, damage
-    assert tools.check(filled) == ""
+    assert printed(server) == undamaged.printed, damage
+    assert tools.role_facts(server) == undamaged.roles, damage
+    assert digests(server) == undamaged.digests, damage
+    assert tools.check(server) == ""
