@@ -11,6 +11,7 @@ from backup.target import Target, choose_timeline
 from backup.wal import (
     Segment,
     Timeline,
+    first_gap,
     format_lsn,
     parse_history,
     parse_lsn,
@@ -128,28 +129,4 @@ class BaseBackups(Repository):
         archived = {(one.timeline, one.number) for one in segments if one is not None}
         reached = self.reached(timeline.number)
         last = segment_number(reached - 1) if reached else -1
-        return first_gap(backup, timeline, archived, last)
-
-
-def first_gap(
-    backup: Backup, timeline: Timeline, archived: set[tuple[int, int]], last: int
-) -> Segment | None:
-    """The first segment that recovery from a backup would miss; None if it misses none.
-
-    Args:
-        backup: from which to begin.
-        timeline: the one that is followed.
-        archived: the segments that are there, each as its timeline and its number.
-        last: the number of the last one on that timeline.
-    """
-    position = segment_number(parse_lsn(backup.start_lsn))
-    for number, end in (*timeline.ancestors, (timeline.number, None)):
-        if number < backup.timeline:
-            continue
-        # The segment in which a timeline was left is found on its successor as well.
-        stop = last if end is None else segment_number(end) - 1
-        while position <= stop:
-            if (number, position) not in archived:
-                return Segment(number, position)
-            position += 1
-    return None
+        return first_gap(backup.start_lsn, backup.timeline, timeline, archived, last)

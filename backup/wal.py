@@ -88,3 +88,31 @@ def parse_history(name: str, text: str) -> Timeline | None:
         return None
     lines = _HISTORY_LINE.findall(text)
     return Timeline(int(match[1], 16), tuple((int(n), parse_lsn(lsn)) for n, lsn in lines))
+
+
+def first_gap(
+    start_lsn: str,
+    start_timeline: int,
+    timeline: Timeline,
+    archived: set[tuple[int, int]],
+    last: int,
+) -> Segment | None:
+    """The first segment that recovery would miss; None if it misses none.
+
+    Args:
+        start_lsn, start_timeline: where it begins: at a backup's start.
+        timeline: the one that is followed.
+        archived: the segments that are there, each as its timeline and its number.
+        last: the number of the last one on that timeline.
+    """
+    position = segment_number(parse_lsn(start_lsn))
+    for number, end in (*timeline.ancestors, (timeline.number, None)):
+        if number < start_timeline:
+            continue
+        # The segment in which a timeline was left is found on its successor as well.
+        stop = last if end is None else segment_number(end) - 1
+        while position <= stop:
+            if (number, position) not in archived:
+                return Segment(number, position)
+            position += 1
+    return None

@@ -13,7 +13,6 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from backup.basebackup import first_gap
 from backup.pgbackrest.program import archived_files, info, run
 from backup.repository import Backup, BackupKind, TableContent, Verified, locked_file
 from backup.settings import BackupSettings
@@ -22,6 +21,7 @@ from backup.target import Target, choose_timeline
 from backup.wal import (
     SEGMENT_BYTES,
     Timeline,
+    first_gap,
     format_lsn,
     parse_history,
     parse_lsn,
@@ -108,7 +108,7 @@ class PgBackRestSource:
         last = max((number for of, number in archived if of == timeline.number), default=-1)
         if last < segment_number(parse_lsn(backup.stop_lsn)):
             return None
-        missing = first_gap(backup, timeline, archived, last)
+        missing = first_gap(backup.start_lsn, backup.timeline, timeline, archived, last)
         if missing is not None:
             return f"before {missing.name}"
         return format_lsn((last + 1) * SEGMENT_BYTES)
