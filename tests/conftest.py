@@ -32,6 +32,8 @@ def pytest_configure() -> None:
     A copy of the database is 500 new files, and on a disk their making takes most of the suite's
     time. Nothing is proven less: what is cut off here are processes, never the machine's power.
     """
+    # Else each of some thousand commands that are started here compiles the project's modules.
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
     if "TMPDIR" in os.environ or not _MEMORY.is_dir():
         return
     # The server's programs are copied there where its user cannot enter the checkout.
