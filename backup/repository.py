@@ -16,7 +16,7 @@ import secrets
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import datetime
+from datetime import UTC, datetime
 from enum import StrEnum
 from pathlib import Path
 
@@ -66,6 +66,11 @@ class Backup(BaseModel):
     point: str | None = None
     #: Database → schema.table → content.
     tables: dict[str, dict[str, TableContent]] = {}
+
+    @property
+    def age_hours(self) -> float:
+        """Since it was finished."""
+        return (datetime.now(UTC) - self.finished_at).total_seconds() / 3600
 
 
 class Verified(BaseModel):

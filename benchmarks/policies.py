@@ -18,7 +18,7 @@ from rich.table import Table
 from database import cli
 from database.apply import run_psql
 from database.connect import connect
-from database.embedded.server import temporary_server
+from database.embedded.temporary import temporary_server
 from database.settings import Server
 from mcp_server.context import sealed_context
 from mcp_server.sql import sql_text

@@ -8,16 +8,17 @@ from pathlib import Path
 
 import psycopg
 
-from database.errors import TargetError
+from database.errors import TargetError, UnreachableError
 from database.settings import Server
 
+_STARTING = "57P03"
 #: SQLSTATE → what a person must do. Class 08 and messages without a SQLSTATE are "unreachable".
 _CAUSES = {
     "28P01": "Check the password file {secret}, or set {variable}.",
     "28000": "Check pg_hba.conf: it does not let {role} in from here.",
     "3D000": "Create the database with 'python -m database apply', or correct POSTGRES_DB.",
     "53300": "All connections are taken: stop idle clients or raise max_connections.",
-    "57P03": "PostgreSQL is starting or stopping: try again in a moment.",
+    _STARTING: "PostgreSQL is starting or stopping: try again in a moment.",
 }
 
 
@@ -27,7 +28,8 @@ def connect(
     """A connection as `role`.
 
     Raises:
-        TargetError: unreachable, wrong password, no such database, …; with what to do.
+        UnreachableError: it does not answer, or not yet.
+        TargetError: wrong password, no such database, …; with what to do.
     """
     try:
         return psycopg.connect(
@@ -73,13 +75,15 @@ def _target_error(server: Server, role: str, error: psycopg.OperationalError) ->
     advice = _CAUSES.get(sqlstate or "")
     if advice is None:
         text = next((line for line in str(error).splitlines() if _certificate_advice(line)), text)
-        return TargetError(
+        certificate = _certificate_advice(text)
+        return (TargetError if certificate else UnreachableError)(
             f"Cannot reach PostgreSQL at {server}: {text.strip()}",
-            _certificate_advice(text)
+            certificate
             or "Check that it is running and that POSTGRES_HOST and POSTGRES_PORT "
             "(or DATABASE_URL) are right.",
         )
-    return TargetError(
+    kind = UnreachableError if sqlstate == _STARTING else TargetError
+    return kind(
         f"PostgreSQL at {server} refuses {role}: {text}",
         advice.format(
             role=role,
@@ -113,8 +117,8 @@ def _sqlstate_of(text: str) -> str | None:
         ("no password supplied", "28P01"),
         ("no pg_hba.conf entry", "28000"),
         ("too many", "53300"),
-        ("starting up", "57P03"),
-        ("shutting down", "57P03"),
+        ("starting up", _STARTING),
+        ("shutting down", _STARTING),
     ):
         if fragment in text:
             return sqlstate

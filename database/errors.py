@@ -43,6 +43,10 @@ class TargetError(BundleError):
     cause = "target: PostgreSQL is unreachable, refuses the login, or holds other data"
 
 
+class UnreachableError(TargetError):
+    """PostgreSQL does not answer, or is starting or stopping: what is wrong may end by itself."""
+
+
 class QuarantineError(BundleError):
     """Rows would be, or were, quarantined; or not every row of a damaged source could be read."""
 

@@ -39,6 +39,7 @@ from migration.target import (
     relations_in_target,
     target_drift,
 )
+from migration.verb_options import Jobs, Schema, Source
 
 app = cli.application("Move a SQLite database into PostgreSQL, and prove that nothing was lost.")
 app.add_typer(quarantine_app, name="quarantine")
@@ -48,13 +49,6 @@ app.command("rollback")(rollback_command)
 app.command("archive")(archive_command)
 out = Console(highlight=False, soft_wrap=True)
 
-Source = Annotated[
-    Path | None,
-    typer.Argument(help="SQLite file, or a folder that holds one (default: SQLITE_PATH)."),
-]
-Schema = Annotated[
-    str, typer.Option("--schema", help="Schema of the target that everything goes into.")
-]
 LastSchema = Annotated[
     str | None,
     typer.Option("--schema", help="The last run into this schema (default: into any)."),
@@ -142,14 +136,7 @@ def run(
     merge: Annotated[
         bool, typer.Option("--merge", help="Add to the rows that are there; change none of them.")
     ] = False,
-    jobs: Annotated[
-        int | None,
-        typer.Option(
-            min=1,
-            max=64,
-            help="Processes at work on each side (default: MIGRATION_JOBS, by the cores).",
-        ),
-    ] = None,
+    jobs: Jobs = None,
     as_json: Json = False,
 ) -> None:
     """Snapshot, profile, plan, load, verify, report: all or nothing."""

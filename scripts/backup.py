@@ -19,7 +19,7 @@ from backup.repository import Backup, BackupKind
 from backup.settings import BackupSettings, EngineName
 from backup.verify import verify_backup
 from database import cli
-from database.errors import BackupError, TargetError, UsageError, VerificationError
+from database.errors import BackupError, UnreachableError, UsageError, VerificationError
 from database.settings import Server
 from migration.export.export import export_sqlite
 
@@ -89,13 +89,13 @@ def verify(
 @app.command()
 def check(*, as_json: Json = False) -> None:
     """Say whether one could restore now: for a monitor; exit code 8 where one could not, 4 where
-    the server could not be asked."""
+    the server does not answer."""
     health = _engine().check()
     if as_json:
         found = {
             "problems": health.problems,
             "newest": health.newest.id if health.newest else None,
-            "age_hours": health.age_hours,
+            "age_hours": health.newest.age_hours if health.newest else None,
             "behind_bytes": health.behind_bytes,
             "unreachable": health.unreachable,
         }
@@ -103,7 +103,9 @@ def check(*, as_json: Json = False) -> None:
     if health.problems:
         raise BackupError("; ".join(health.problems) + ".", "Correct it, then check again.")
     if health.unreachable:
-        raise TargetError(health.unreachable, "One can restore: this is all that is wrong.")
+        raise UnreachableError(
+            health.unreachable, "One can restore: this is all that is known to be wrong."
+        )
     if not as_json:
         newest = health.newest.id if health.newest else ""
         out.print(f"newest backup {newest}, {health.behind_bytes} bytes of log not archived yet")

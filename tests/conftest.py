@@ -13,7 +13,7 @@ from hypothesis import settings
 from psycopg import sql
 
 from database.connect import connect
-from database.embedded.server import temporary_server
+from database.embedded.temporary import temporary_server
 from database.settings import Server
 
 # The same examples each time, so that a change is judged by itself; the deep tests look further.

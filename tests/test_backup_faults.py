@@ -326,6 +326,15 @@ def test_without_the_server_one_can_restore(own: Place) -> None:
     assert "Cannot reach PostgreSQL" in found["unreachable"]
 
 
+def test_a_server_that_refuses_us_is_no_server_that_is_down(own: Place) -> None:
+    own.take()
+    server = own.server
+    address = f"postgresql://postgres@{server.host}:{server.port}/absent?sslmode=disable"
+    result = own.run("backup", "check", DATABASE_URL=address, SECRETS_DIR=server.secrets_dir)
+    assert result.returncode == 8
+    assert "refuses postgres" in result.stderr
+
+
 def test_archiving_can_be_given_up(own: Place) -> None:
     own.take()
     assert own.run("backup", "archive", "--end").returncode == 0

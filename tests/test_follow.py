@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from database.embedded.server import temporary_server
+from database.embedded.temporary import temporary_server
 from database.errors import SourceError, TargetError
 from database.settings import Server
 from migration.capture.changes import first_change, prune

@@ -9,7 +9,7 @@ import psycopg
 import pytest
 
 from database.connect import connect
-from database.embedded.server import temporary_server
+from database.embedded.temporary import temporary_server
 from database.settings import Server
 from mcp_server import health
 from tests.mcp_clients import agent

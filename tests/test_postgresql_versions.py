@@ -11,7 +11,8 @@ from psycopg import sql
 
 from database.apply import SQL_DIRECTORY, apply_schema, run_psql
 from database.connect import connect
-from database.embedded.server import EmbeddedServer, temporary_server
+from database.embedded.server import EmbeddedServer
+from database.embedded.temporary import temporary_server
 from database.errors import TargetError
 from database.settings import Server
 from migration.load import EngineName

@@ -8,12 +8,12 @@ that goes nowhere.
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from datetime import UTC, datetime
+from datetime import UTC
 from pathlib import Path
 from typing import Any
 
 from backup.content import content_at_point
-from backup.health import Health
+from backup.health import Health, backup_problems, lag_problems, newest_of
 from backup.pgbackrest.program import run
 from backup.pgbackrest.source import PgBackRestSource, annotate_backup
 from backup.programs import client_environment
@@ -25,12 +25,11 @@ from backup.wal import SEGMENT_BYTES
 from database.connect import connect
 from database.embedded.server import EmbeddedServer
 from database.embedded.volume import VolumeServer
-from database.errors import BackupError, TargetError, UsageError
+from database.errors import BackupError, TargetError, UnreachableError, UsageError
 from database.settings import Server
 
 Say = Callable[[str], None]
 
-_MEGABYTE = 1024 * 1024
 #: Longer than pgBackRest's own archive-timeout, and than PostgreSQL's pause after a failure.
 _ARCHIVE_SECONDS = 120.0
 _POLL_SECONDS = 0.2
@@ -104,21 +103,22 @@ class PgBackRest:
         Raises:
             BackupError: there is no repository, or it cannot be read.
         """
-        backups = self.source.taken()
-        newest = backups[-1] if backups else None
-        age = (datetime.now(UTC) - newest.finished_at).total_seconds() / 3600 if newest else None
-        problems = (
-            list(self._backup_problems(newest, age))
-            if newest is not None and age is not None
-            else ["there is no backup"]
-        )
+        newest = newest_of(self.source)
+        problems = [
+            *backup_problems(self.source, newest, self._settings),
+            *self._gap_problems(newest),
+        ]
         try:
             with _connected(Server.discover()) as connection:
-                behind, found = self._archive_problems(connection)
-                problems += [*found, *_timeline_problems(connection, newest)]
+                archiver = fetch_one(connection, "archiver")
+                problems += _archive_problems(archiver)
+                problems += _timeline_problems(connection, newest)
+        except UnreachableError as error:
+            return Health(tuple(problems), newest, None, unreachable=error.message)
         except TargetError as error:
-            return Health(tuple(problems), newest, age, None, unreachable=error.message)
-        return Health(tuple(problems), newest, age, behind)
+            return Health((*problems, error.message), newest, None)
+        behind = int(archiver["waiting"]) * SEGMENT_BYTES
+        return Health((*problems, *lag_problems(behind, self._settings)), newest, behind)
 
     def mark(self, name: str) -> str:  # noqa: D102 (as Engine says)
         check_name(name)
@@ -150,16 +150,9 @@ class PgBackRest:
                 connection.execute(statement(name))
             return begun
 
-    def _backup_problems(self, newest: Backup, age: float) -> Iterator[str]:
-        if age > self._settings.backup_max_age_hours:
-            yield f"the newest backup is {age:.0f} hours old"
-        if newest.point is None:
-            yield f"backup {newest.id} does not know what the tables held"
-        verified = self.source.verified(newest)
-        if verified is not None and verified.problems:
-            yield f"backup {newest.id} failed its verification: {verified.problems[0]}"
-        to = self.source.restorable_to(newest)
-        if to is None or to.startswith("before"):
+    def _gap_problems(self, newest: Backup | None) -> Iterator[str]:
+        to = self.source.restorable_to(newest) if newest else None
+        if newest and (to is None or to.startswith("before")):
             yield f"the archive leads {to or 'nowhere'}"
 
     def timeline(self) -> int:
@@ -171,21 +164,15 @@ class PgBackRest:
         with _connected(Server.discover()) as connection:
             return int(fetch_one(connection, "timeline")["timeline"])
 
-    def _archive_problems(self, connection: Connection) -> tuple[int, list[str]]:
-        """Bytes that are not archived yet, and what is wrong."""
-        archiver = fetch_one(connection, "archiver")
-        problems = []
-        if not archiver["begun"]:
-            problems.append("PostgreSQL does not archive its log: take a backup")
-        if archiver["failing"]:
-            problems.append(
-                f"archiving has been failing since {archiver['failing_since']:%Y-%m-%d %H:%M:%S} "
-                f"UTC, at {archiver['last_failed_wal']}; 'docker compose logs postgres' says why"
-            )
-        behind = int(archiver["waiting"]) * SEGMENT_BYTES
-        if behind > self._settings.backup_max_behind_mb * _MEGABYTE:
-            problems.append(f"{behind // _MEGABYTE} MB of the server's log are not archived")
-        return behind, problems
+
+def _archive_problems(archiver: dict[str, Any]) -> Iterator[str]:
+    if not archiver["begun"]:
+        yield "PostgreSQL does not archive its log: take a backup"
+    if archiver["failing"]:
+        yield (
+            f"archiving has been failing since {archiver['failing_since']:%Y-%m-%d %H:%M:%S} "
+            f"UTC, at {archiver['last_failed_wal']}; 'docker compose logs postgres' says why"
+        )
 
 
 def _timeline_problems(connection: Connection, newest: Backup | None) -> Iterator[str]:

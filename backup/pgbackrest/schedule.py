@@ -13,7 +13,7 @@ from backup.pgbackrest.engine import PgBackRest
 from backup.repository import Backup, BackupKind, BusyError, Verified
 from backup.settings import BackupSettings
 from backup.verify import verify_backup
-from database.errors import BackupError, BundleError, TargetError
+from database.errors import BackupError, BundleError, UnreachableError
 
 Say = Callable[[str], None]
 
@@ -70,7 +70,7 @@ def run_schedule(engine: PgBackRest, settings: BackupSettings, say: Say) -> None
     while not stopped.is_set():
         try:
             did_something = _turn(engine, settings, say)
-        except (BusyError, TargetError) as error:
+        except (BusyError, UnreachableError) as error:
             # Over as soon as the other one is done, or the server there again.
             say(error.message)
             stopped.wait(_LOOK_SECONDS)

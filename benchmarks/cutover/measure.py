@@ -13,7 +13,7 @@ from statistics import median
 
 from benchmarks.cutover.results import Overhead, Pause
 from database.connect import connect
-from database.embedded.server import temporary_server
+from database.embedded.temporary import temporary_server
 from database.errors import BundleError, TargetError
 from database.settings import Server
 from migration.capture.install import install

@@ -18,7 +18,7 @@ from benchmarks.migration.results import Comparison, Conditions, Growth, read_re
 from benchmarks.migration.shapes import Shape, make_database
 from benchmarks.migration.show import show
 from database import cli
-from database.embedded.server import temporary_server
+from database.embedded.temporary import temporary_server
 from database.errors import TargetError
 from database.settings import Server
 from migration.load import EngineName

@@ -19,7 +19,6 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 
-from database.apply import apply_schema
 from database.binaries import server_binaries, server_version
 from database.embedded.account import Account, server_account
 from database.errors import TargetError, UsageError
@@ -370,22 +369,6 @@ class EmbeddedServer:
         with (self.directory / ".lock").open("w") as file:
             fcntl.flock(file, fcntl.LOCK_EX)
             yield
-
-
-@contextmanager
-def temporary_server(
-    *, options: dict[str, str] | None = None, binaries: Path | None = None
-) -> Iterator[Server]:
-    """A running server with sql/ applied, deleted with all of its data at the end."""
-    directory = Path(tempfile.mkdtemp(prefix="atlas-postgres-"))
-    directory.chmod(0o755)
-    instance = EmbeddedServer(directory, options=options, binaries=binaries)
-    try:
-        server = instance.start()
-        apply_schema(server)
-        yield server
-    finally:
-        instance.remove()
 
 
 def _write_whole(path: Path, text: str) -> None:

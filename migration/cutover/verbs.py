@@ -1,6 +1,5 @@
 """`python -m migration cutover`."""
 
-from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -20,20 +19,15 @@ from migration.progress import Steps
 from migration.run import Options as LoadOptions
 from migration.settings import MigrationSettings
 from migration.target import check_schema_name
+from migration.verb_options import Jobs, MaxLock, Source
 
 out = Console(highlight=False, soft_wrap=True)
 
 
 def cutover_command(
-    source: Annotated[
-        Path | None,
-        typer.Argument(help="SQLite file, or a folder that holds one (default: SQLITE_PATH)."),
-    ] = None,
+    source: Source = None,
     *,
-    max_lock: Annotated[
-        float,
-        typer.Option("--max-lock", min=0.05, max=60, help="Seconds that writers may wait."),
-    ] = 1.0,
+    max_lock: MaxLock = 1.0,
     quarantine: Annotated[
         bool, typer.Option("--quarantine", help="Go on without the rows in quarantine.")
     ] = False,
@@ -46,9 +40,7 @@ def cutover_command(
             "--attach", help="Switch the platform too: options of attach_agents.py, or ''."
         ),
     ] = None,
-    jobs: Annotated[
-        int | None, typer.Option(min=1, max=64, help="Processes at work on each side.")
-    ] = None,
+    jobs: Jobs = None,
     schema: Annotated[
         str, typer.Option("--schema", help="With --guide: schema of the target.")
     ] = PUBLIC,
@@ -86,22 +78,32 @@ def cutover_command(
         # That it cannot be done is said before anything is.
         attach(attach_options, dry_run=True)
     if guided:
-        load = LoadOptions(
-            source=path,
-            work=options.work,
-            engine=settings.migration_engine,
-            quarantine=quarantine,
-            schema=schema,
-            jobs=options.jobs,
-        )
+        load = _load_options(options, schema, settings)
         guide(out, server, options, load, attaching=attach_options, agreed=yes)
-        return
-    found = settle(server, path)
+    else:
+        _cut_over(server, options, attach_options)
+
+
+def _load_options(options: Options, schema: str, settings: MigrationSettings) -> LoadOptions:
+    """Those of the load that comes before the cutover."""
+    return LoadOptions(
+        source=options.source,
+        work=options.work,
+        engine=settings.migration_engine,
+        quarantine=options.quarantine,
+        schema=schema,
+        jobs=options.jobs,
+    )
+
+
+def _cut_over(server: Server, options: Options, attach_options: str | None) -> None:
+    """Cut over, where that is not done yet, and attach the platform, where that is asked for."""
+    found = settle(server, options.source)
     if found.truth is Side.POSTGRESQL:
         # Once more: what is left to do is to attach.
         show.settled(out, found)
     else:
         made = cutover(server, options, Steps(Console(stderr=True, highlight=False)))
         show.outcome(out, options, made)
-    if attach_options is not None and not dry_run:
+    if attach_options is not None and not options.dry_run:
         attach(attach_options)

@@ -25,30 +25,24 @@ from migration.run import Options
 from migration.settings import MigrationSettings
 from migration.source import check_source, find_source
 from migration.target import check_schema_name, open_target
+from migration.verb_options import Jobs, Schema, Source
 
 out = Console(highlight=False, soft_wrap=True)
 
 
 @takes_policies
 def follow_command(
-    source: Annotated[
-        Path | None,
-        typer.Argument(help="SQLite file, or a folder that holds one (default: SQLITE_PATH)."),
-    ] = None,
+    source: Source = None,
     *,
     quarantine: Annotated[
         bool, typer.Option("--quarantine", help="Keep refused rows aside instead of stopping.")
     ] = False,
-    schema: Annotated[
-        str, typer.Option("--schema", help="Schema of the target that everything goes into.")
-    ] = PUBLIC,
+    schema: Schema = PUBLIC,
     policies: Policies,
     replace: Annotated[
         bool, typer.Option("--replace", help="Start over: empty the tables first.")
     ] = False,
-    jobs: Annotated[
-        int | None, typer.Option(min=1, max=64, help="Processes at work on each side.")
-    ] = None,
+    jobs: Jobs = None,
     once: Annotated[
         bool, typer.Option("--once", help="Catch up, compare every value, and end.")
     ] = False,

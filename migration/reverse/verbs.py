@@ -13,20 +13,15 @@ from migration.progress import Steps
 from migration.reverse.archive import archive
 from migration.reverse.rollback import Options, Outcome, rollback
 from migration.settings import MigrationSettings
+from migration.verb_options import Jobs, MaxLock, Source
 
 out = Console(highlight=False, soft_wrap=True)
 
 
 def rollback_command(
-    source: Annotated[
-        Path | None,
-        typer.Argument(help="SQLite file, or a folder that holds one (default: SQLITE_PATH)."),
-    ] = None,
+    source: Source = None,
     *,
-    max_lock: Annotated[
-        float,
-        typer.Option("--max-lock", min=0.05, max=60, help="Seconds that writers may wait."),
-    ] = 1.0,
+    max_lock: MaxLock = 1.0,
     leave_behind: Annotated[
         bool, typer.Option("--leave-behind", help="Go back without what only PostgreSQL has.")
     ] = False,
@@ -36,9 +31,7 @@ def rollback_command(
             "--detach", help="Switch the platform back too: options of attach_agents.py, or ''."
         ),
     ] = None,
-    jobs: Annotated[
-        int | None, typer.Option(min=1, max=64, help="Processes at work on each side.")
-    ] = None,
+    jobs: Jobs = None,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Catch up and compare everything; change no more.")
     ] = False,
@@ -63,10 +56,7 @@ def rollback_command(
 
 
 def archive_command(
-    source: Annotated[
-        Path | None,
-        typer.Argument(help="SQLite file, or a folder that holds one (default: SQLITE_PATH)."),
-    ] = None,
+    source: Source = None,
     *,
     to: Annotated[
         Path | None, typer.Option("--to", help="Folder for the archive (default: the file's).")
