@@ -15,12 +15,13 @@ import pytest
 from rich.console import Console
 
 from database.connect import connect
-from database.errors import TargetError, UsageError
+from database.errors import QuarantineError, TargetError, UsageError
 from database.settings import Server
 from migration.creation import create_missing
 from migration.load import EngineName, pgloader_command
+from migration.load.one_ahead import one_ahead
 from migration.load.pgloader import PgloaderEngine
-from migration.load.rendering import Rendering
+from migration.load.rendering import Part, render, rendering_of
 from migration.plan import Plan, make_plan
 from migration.profile import profile_source
 from migration.progress import Steps
@@ -274,7 +275,7 @@ def test_password_that_has_special_characters_works(
 def test_password_that_pgloader_cannot_send_is_refused(tmp_path: Path) -> None:
     (tmp_path / "migrator_password").write_text("пароль")
     with pytest.raises(UsageError, match="ASCII"):
-        pgloader_command.command_text(server(secrets_dir=tmp_path), rendering(1))
+        pgloader_command.command_text(server(secrets_dir=tmp_path), part(1))
 
 
 # --- pgloaders that fail --------------------------------------------------------------------
@@ -331,6 +332,18 @@ c.execute(f"delete from {name} where n = 1"); c.commit(); real(); sys.exit(0)"""
     "is killed": ("os.kill(os.getpid(), 9)", "did not stage"),
 }
 
+#: The rendering is in two parts here; of the first one, all is well.
+FAKES_OF_PARTS = {
+    "fails at the second part": (
+        "if os.path.exists('first'): sys.exit(3)\nopen('first', 'w'); real()",
+        r"did not stage logs \(1 of \d rows\)",
+    ),
+    "complains of the first part": (
+        "print('ERROR Database error 53100: disk full'); real()",
+        "ended with exit code 0. It said: .*disk full",
+    ),
+}
+
 
 @pytest.mark.parametrize("case", FAKES, ids=str)
 def test_failing_pgloader_is_caught_and_nothing_changes(
@@ -347,6 +360,56 @@ def test_failing_pgloader_is_caught_and_nothing_changes(
     assert "pgloader.log" in caught.value.hint
     assert dump(database) == before
     assert staged_tables(database) == []
+
+
+@needs_pgloader
+@pytest.mark.parametrize("case", FAKES_OF_PARTS, ids=str)
+def test_no_part_may_fail(
+    database: Server, source: Path, fake: Path, monkeypatch: pytest.MonkeyPatch, case: str
+) -> None:
+    monkeypatch.setattr("migration.load.rendering._PART", 1)
+    body, message = FAKES_OF_PARTS[case]
+    write_fake(fake, body)
+    make_logs(source, 300)
+    before = dump(database)
+    with pytest.raises(TargetError, match=message):
+        run(database, source)
+    assert dump(database) == before
+    assert staged_tables(database) == []
+    assert list(source.parent.glob("work/*/pgloader/rendering-*")) == []
+
+
+@needs_pgloader
+def test_what_arrives_in_many_parts_is_whole(
+    database: Server, source: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A table over several parts, several tables in one, long values and refused rows in each."""
+    monkeypatch.setattr("migration.load.rendering._PART", 100_000)
+    make(
+        source,
+        """create table t (id integer primary key, c text);
+           create table u (id integer primary key, c text not null);
+           create table empty (id integer);
+           insert into u values (1, 'one'), (2, 'two')""",
+        [(n, "é" * (70_000 if n % 100 == 1 else 300)) for n in range(2_000)]
+        + [(2_000, "nul\0"), (2_001, "last")],
+    )
+    outcome = run(database, source)
+    assert isinstance(outcome.error, QuarantineError)
+    assert query(database, "select count(*), sum(length(c)) from t") == [
+        (2_001, 20 * 70_000 + 1_980 * 300 + 4)
+    ]
+    assert query(database, "select c from u order by id") == [("one",), ("two",)]
+    assert query(database, "select count(*) from migration.quarantine") == [(1,)]
+
+
+def test_a_rendering_that_cannot_be_written_says_where(
+    database: Server, source: Path, tmp_path: Path
+) -> None:
+    folder = tmp_path / "gone"
+    rendering = rendering_of(plan_for(database, make_logs(source, 1)), "x")
+    with pytest.raises(UsageError, match=f"Cannot write the rendering into {folder}"):
+        next(one_ahead(render(source, rendering, folder, Quiet())))
 
 
 def make_logs(path: Path, count: int) -> Path:
@@ -483,8 +546,8 @@ def test_interrupted_run_stops_pgloader(database: Server, source: Path, fake: Pa
 # --- what pgloader is asked -----------------------------------------------------------------
 
 
-def rendering(longest_row: int) -> Rendering:
-    return Rendering(Path("/x/rendering-1.db"), "pieces_1", longest_row=longest_row)
+def part(longest_row: int) -> Part:
+    return Part(Path("/x/rendering-1.db"), longest_row=longest_row)
 
 
 def server(**changes: object) -> Server:
@@ -495,19 +558,19 @@ def server(**changes: object) -> Server:
     ("longest_row", "prefetch"), [(1, 1000), (8_388, 1000), (64_000, 131), (10_000_000, 4)]
 )
 def test_rows_in_memory_are_bounded_by_their_length(longest_row: int, prefetch: int) -> None:
-    text = pgloader_command.command_text(server(), rendering(longest_row))
+    text = pgloader_command.command_text(server(), part(longest_row))
     assert f"prefetch rows = {prefetch}\n" in text
 
 
 def test_certificate_is_verified_or_the_engine_refused(tmp_path: Path) -> None:
     authority = tmp_path / "ca.pem"
     target = server(sslmode="verify-ca", sslrootcert=authority)
-    assert "sslmode=require" in pgloader_command.command_text(target, rendering(1))
+    assert "sslmode=require" in pgloader_command.command_text(target, part(1))
     assert pgloader_command.environment(target, None)["SSL_CERT_FILE"] == str(authority)
     with pytest.raises(UsageError, match="host name"):
-        pgloader_command.command_text(server(sslmode="verify-full"), rendering(1))
+        pgloader_command.command_text(server(sslmode="verify-full"), part(1))
 
 
 def test_database_that_a_command_cannot_name_is_refused() -> None:
     with pytest.raises(UsageError, match="cannot name the database"):
-        pgloader_command.command_text(server(database="a b'; --"), rendering(1))
+        pgloader_command.command_text(server(database="a b'; --"), part(1))

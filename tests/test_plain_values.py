@@ -14,7 +14,7 @@ from migration.canonical import line_digest, row_digest
 from migration.convert import text_of
 from migration.digest import source_digest
 from migration.load.copy_text import copy_blocks
-from migration.load.rendering import render
+from migration.load.rendering import render, rendering_of
 from migration.plain import NotPlainError, PlainTable
 from migration.plan import ColumnPlan, Plan, TablePlan
 from migration.policies import ColumnPolicy, InvalidJson, NulText, OverLong
@@ -158,7 +158,10 @@ def test_long_values_are_read_a_few_at_a_time(tmp_path: Path, pg_type: str, way:
             pass
     else:
         whole = Plan(tables=(plan,), not_carried=(), problems=())
-        kept = render(path, whole, tmp_path / "out.db", "x", Quiet()).tables["t"].refused
+        rendering = rendering_of(whole, "x")
+        for _ in render(path, rendering, tmp_path, Quiet()):
+            pass
+        kept = rendering.tables["t"].refused
     # Refused rows are kept on purpose.
     peak = tracemalloc.get_traced_memory()[1] - 500_000 * len(kept)
     tracemalloc.stop()

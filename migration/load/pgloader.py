@@ -7,8 +7,11 @@ table, its log is read, a standstill is ended, and the verification still compar
 import secrets
 import shutil
 import time
-from contextlib import ExitStack, suppress
+from collections import Counter
+from collections.abc import Iterable
+from contextlib import ExitStack, closing, suppress
 from pathlib import Path
+from threading import Lock
 
 import psycopg
 
@@ -18,14 +21,17 @@ from database.settings import Server
 from migration.load import pgloader_command, pgloader_process, staging
 from migration.load.copy import CopyEngine
 from migration.load.engine import EngineName, LoadedTable, Progress
+from migration.load.one_ahead import one_ahead
 from migration.load.refusal import refused_rows
 from migration.load.rendering import (
+    Part,
     RenderedTable,
     Rendering,
     folder_of,
     is_staged,
     remove_renderings,
     render,
+    rendering_of,
 )
 from migration.plan import Plan, TablePlan
 from migration.statements import Connection, fetch
@@ -66,7 +72,7 @@ class PgloaderEngine:
         self._stages: _Stages | None = None
 
     def prepare(self, snapshot: Path, plan: Plan, progress: Progress) -> None:
-        """Render the snapshot and let pgloader stage it; then count.
+        """Let pgloader stage the snapshot, part by part as it is rendered; then count.
 
         Raises:
             UsageError: pgloader is missing, or cannot be used with this target.
@@ -75,21 +81,16 @@ class PgloaderEngine:
         program = pgloader_command.find_program()
         shutil.rmtree(self._folder, ignore_errors=True)
         self._folder.mkdir(mode=0o700, parents=True)
+        rendering = self._rendering = rendering_of(plan, secrets.token_hex(4))
+        stages = self._stages = _Stages(progress)
         with staging.open_staging(self._server) as connection:
-            token = secrets.token_hex(4)
-            path = self._folder / f"rendering-{token}.db"
-            stages = self._stages = _Stages(progress)
-            rendering = self._rendering = render(snapshot, plan, path, token, stages)
-            for table in rendering.tables.values():
-                stages.advance(table.plan, len(table.refused))
-            text = pgloader_command.command_text(self._server, rendering)
-            (self._folder / pgloader_process.COMMAND).write_text(text)
             staging.create_tables(connection, rendering)
-            if rendering.rows:
-                code = self._run(program, connection, rendering, stages)
-                self._check(connection, rendering, code)
-                staging.join_pieces(connection, rendering)
-        path.unlink()
+            with closing(one_ahead(render(snapshot, rendering, self._folder, stages))) as parts:
+                expected, code = self._stage(program, connection, rendering, parts)
+            self._check(connection, rendering, expected, code)
+            staging.join_pieces(connection, rendering)
+        for table in rendering.tables.values():
+            stages.advance(table.plan, len(table.refused))
 
     def load(
         self,
@@ -124,9 +125,40 @@ class PgloaderEngine:
             staging.open_staging(self._server).close()
         remove_renderings(self._work)
 
+    def _stage(
+        self, program: Path, connection: Connection, rendering: Rendering, parts: Iterable[Part]
+    ) -> tuple[Counter[str], int]:
+        """Let pgloader load part after part, until it complains.
+
+        Returns:
+            By table name, the rows that should be staged; pgloader's last exit code.
+        """
+        expected: Counter[str] = Counter()
+        code = 0
+        with ExitStack() as stack:
+            password_file = None
+            if self._server.password(LOGIN) is not None:
+                password_file = stack.enter_context(passfile(self._server, LOGIN))
+            environment = pgloader_command.environment(self._server, password_file)
+            for part in parts:
+                expected += part.rows
+                text = pgloader_command.command_text(self._server, part)
+                (self._folder / pgloader_process.COMMAND).write_text(text)
+                code = self._run(program, environment, connection, rendering)
+                if code or pgloader_process.complaints(self._folder):
+                    break
+                part.path.unlink()
+        return expected, code
+
     def _run(
-        self, program: Path, connection: Connection, rendering: Rendering, stages: "_Stages"
+        self,
+        program: Path,
+        environment: dict[str, str],
+        connection: Connection,
+        rendering: Rendering,
     ) -> int:
+        assert self._stages is not None
+        stages = self._stages
         staged = {table.name: table for table in rendering.tables.values()}
 
         def growth() -> object:
@@ -140,24 +172,21 @@ class PgloaderEngine:
             alive = staging.has_sessions(connection)
             return self._patience if alive else self._lost_patience
 
-        with ExitStack() as stack:
-            password_file = None
-            if self._server.password(LOGIN) is not None:
-                password_file = stack.enter_context(passfile(self._server, LOGIN))
-            environment = pgloader_command.environment(self._server, password_file)
-            return pgloader_process.run(
-                program, self._folder, environment, growth=growth, patience=patience
-            )
+        return pgloader_process.run(
+            program, self._folder, environment, growth=growth, patience=patience
+        )
 
-    def _check(self, connection: Connection, rendering: Rendering, code: int) -> None:
+    def _check(
+        self, connection: Connection, rendering: Rendering, expected: Counter[str], code: int
+    ) -> None:
         """Every rendered row is staged, and pgloader has no complaint."""
         complaints = pgloader_process.complaints(self._folder)
-        expected, found = rendering.counts(), staging.count_rows(connection, rendering)
+        found = staging.count_rows(connection, rendering)
         names = {table.name: table.plan.target for table in rendering.tables.values()}
         short = [
-            f"{names.get(name, 'pieces of long values')} ({found[name]} of {rows} rows)"
-            for name, rows in expected.items()
-            if found[name] != rows
+            f"{names.get(name, 'pieces of long values')} ({rows} of {expected[name]} rows)"
+            for name, rows in found.items()
+            if rows != expected[name]
         ]
         if short or complaints or code:
             what = f"did not stage {', '.join(short)}" if short else f"ended with exit code {code}"
@@ -169,20 +198,25 @@ class PgloaderEngine:
 
 
 class _Stages:
-    """Progress in rows of the source, of which each passes three stages."""
+    """Progress in rows of the source, of which each passes three stages.
+
+    The rendering and pgloader are at work at the same time, each in a thread.
+    """
 
     def __init__(self, progress: Progress) -> None:
         self._progress = progress
+        self._lock = Lock()
         self._done: dict[str, int] = {}
         self._staged: dict[str, int] = {}
 
     def advance(self, table: TablePlan, rows: int) -> None:
         """`rows` more rows passed one stage."""
-        done = self._done.get(table.target, 0)
-        # The counts of the running server are estimates: never more than all rows.
-        after = min(done + rows, _STAGES * table.rows)
-        self._done[table.target] = after
-        self._progress.advance(table, after // _STAGES - done // _STAGES)
+        with self._lock:
+            done = self._done.get(table.target, 0)
+            # The counts of the running server are estimates: never more than all rows.
+            after = min(done + rows, _STAGES * table.rows)
+            self._done[table.target] = after
+            self._progress.advance(table, after // _STAGES - done // _STAGES)
 
     def staged(self, table: RenderedTable, rows: int) -> None:
         """`rows` rows of the table are staged by now."""

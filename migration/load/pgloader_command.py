@@ -13,7 +13,7 @@ from pathlib import Path
 
 from database.errors import UsageError
 from database.settings import Server
-from migration.load.rendering import Rendering
+from migration.load.rendering import Part
 from migration.target import LOGIN, OWNER, STAGING
 
 #: By this name its sessions are found again.
@@ -91,7 +91,7 @@ def _ask_version(program: str) -> str:
         raise UsageError(f"{program} does not run: {error}.", _ENGINE_HINT) from error
 
 
-def command_text(server: Server, rendering: Rendering) -> str:
+def command_text(server: Server, part: Part) -> str:
     """The command file.
 
     Raises:
@@ -107,9 +107,9 @@ def command_text(server: Server, rendering: Rendering) -> str:
             f"pgloader cannot send the password of {LOGIN}: it is not ASCII.",
             f"Choose another password. {_ENGINE_HINT}",
         )
-    room = _QUEUE_BYTES // (_BYTES_PER_CHARACTER * rendering.longest_row)
+    room = _QUEUE_BYTES // (_BYTES_PER_CHARACTER * part.longest_row)
     return _COMMAND.format(
-        source=_source(rendering.path),
+        source=_source(part.path),
         host=_socket(server),
         database=server.database,
         sslmode=_sslmode(server),
@@ -141,7 +141,7 @@ def environment(server: Server, password_file: Path | None) -> dict[str, str]:
 
 
 def _source(path: Path) -> str:
-    """The rendering's name from its own folder, where pgloader is started.
+    """The part's name from its own folder, where pgloader is started.
 
     The folder's name is unknown to it: brackets, stars and backslashes have a meaning to Lisp.
     """

@@ -50,7 +50,7 @@ def run(
         TargetError: it hung and was killed, or cannot be started.
     """
     arguments = [str(program), "--root-dir", ".", "--logfile", LOG, COMMAND]
-    with (folder / OUTPUT).open("wb") as output:
+    with (folder / OUTPUT).open("ab") as output:
         try:
             process = subprocess.Popen(
                 arguments,

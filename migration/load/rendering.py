@@ -4,9 +4,14 @@ pgloader decides by declared types and changes values on the way; in a file wher
 text there is nothing to decide. Row lengths are bounded too, since its memory is bounded by
 rows, not by bytes: where a row is long, its long values are cut into pieces that travel in a
 table of their own and are joined in PostgreSQL.
+
+The rendering comes in parts, each a file of its own, so that pgloader loads one while the next one
+is written, and the disk never holds more than two of them.
 """
 
 import sqlite3
+from collections import Counter
+from collections.abc import Generator, Iterator
 from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -28,8 +33,14 @@ _LONG_ROW = 64_000
 _LONG_VALUE = 1_000
 #: ... of this length.
 _PIECE = 64_000
+#: Characters: a part that has so many is full. Less would be spent on pgloader's start.
+_PART = 64_000_000
 #: PostgreSQL's limit for one value is 1 GB less a byte.
 _LONGEST_VALUE = 2**30 - 1
+
+
+#: A position in the source, and the texts of the columns.
+_Row = tuple[int | str | None, ...]
 
 
 @dataclass
@@ -37,8 +48,8 @@ class RenderedTable:
     """A table of the rendering: `n` (position in the source), `c0`, `c1`, … in the plan's order."""
 
     name: str
+    number: int
     plan: TablePlan
-    rows: int = 0
     #: Rows that have no text form; they are not in the rendering.
     refused: list[RefusedRow] = field(default_factory=list)
     #: Numbers of the columns that have values among the pieces.
@@ -47,62 +58,71 @@ class RenderedTable:
 
 @dataclass
 class Rendering:
-    """What was rendered: the tables by target name, and the pieces of long values."""
+    """What is rendered: the tables by target name, and the pieces of long values."""
+
+    pieces_name: str
+    tables: dict[str, RenderedTable]
+
+    @property
+    def names(self) -> list[str]:
+        """Of all of its tables, the pieces' included."""
+        return [*(table.name for table in self.tables.values()), self.pieces_name]
+
+
+@dataclass
+class Part:
+    """One file of the rendering, with some of the rows of some tables."""
 
     path: Path
-    pieces_name: str
-    tables: dict[str, RenderedTable] = field(default_factory=dict)
-    pieces: int = 0
+    #: Rows by table name, the pieces included: what has to arrive in staging.
+    rows: Counter[str] = field(default_factory=Counter)
+    #: Characters of all rows.
+    characters: int = 0
     #: Characters of the longest row.
     longest_row: int = 1
 
-    @property
-    def rows(self) -> int:
-        """Rows of all tables, without the pieces."""
-        return sum(table.rows for table in self.tables.values())
 
-    def counts(self) -> dict[str, int]:
-        """Rows by table name, the pieces included: what has to arrive in staging."""
-        counts = {table.name: table.rows for table in self.tables.values()}
-        return {**counts, self.pieces_name: self.pieces}
+def rendering_of(plan: Plan, token: str) -> Rendering:
+    """The tables of a rendering that is still to be written.
+
+    Args:
+        plan: what becomes of the source.
+        token: ends the name of every table, so that no other run's tables have these names.
+    """
+    staged = filter(is_staged, plan.loadable)
+    tables = {
+        table.target: RenderedTable(f"t{number}_{token}", number, table)
+        for number, table in enumerate(staged)
+    }
+    return Rendering(f"pieces_{token}", tables)
 
 
-def render(snapshot: Path, plan: Plan, path: Path, token: str, progress: Progress) -> Rendering:
-    """Write the rendering of all tables of the plan into a new SQLite file.
+def render(
+    snapshot: Path, rendering: Rendering, folder: Path, progress: Progress
+) -> Generator[Part, None, None]:
+    """Write all rows, part by part; a part is yielded once it is whole.
 
     Args:
         snapshot: the source, which nobody writes to.
-        plan: what becomes of it.
-        path: the file to write.
-        token: ends the name of every table, so that no other run's tables have these names.
+        rendering: its tables.
+        folder: for the files.
         progress: is told of every row.
 
     Raises:
-        UsageError: the file cannot be written.
+        UsageError: a file cannot be written.
     """
-    rendering = Rendering(path, f"pieces_{token}")
+    writer = _Writer(rendering, folder)
     try:
-        with closing(sqlite3.connect(path, isolation_level=None)) as connection:
-            # The file is of no use after a crash.
-            connection.execute("pragma journal_mode = off")
-            connection.execute("pragma synchronous = off")
-            connection.execute("begin")
-            connection.execute(
-                f"create table {rendering.pieces_name} (table_number integer, n integer, "
-                "column_number integer, part integer, piece text)"
-            )
-            for number, table in enumerate(filter(is_staged, plan.loadable)):
-                rendered = RenderedTable(f"t{number}_{token}", table)
-                rendering.tables[table.target] = rendered
-                writer = _TableWriter(connection, rendering, rendered, number)
-                writer.write(snapshot, progress)
-            connection.execute("commit")
+        with closing(writer):
+            for table in rendering.tables.values():
+                yield from _TableRenderer(writer, table).parts(snapshot, progress)
+            if last := writer.finish():
+                yield last
     except (sqlite3.Error, OSError) as error:
         raise UsageError(
-            f"Cannot write the rendering {path}: {error}.",
+            f"Cannot write the rendering into {folder}: {error}.",
             "Choose a folder with enough free space with MIGRATION_DIR.",
         ) from error
-    return rendering
 
 
 def folder_of(work: Path) -> Path:
@@ -121,66 +141,123 @@ def is_staged(table: TablePlan) -> bool:
     return len(table.columns) <= MOST_STAGED_COLUMNS
 
 
-class _TableWriter:
+class _Writer:
+    """Writes parts, one after the other."""
+
+    def __init__(self, rendering: Rendering, folder: Path) -> None:
+        self.rendering = rendering
+        self._folder = folder
+        self._connection: sqlite3.Connection | None = None
+        self._part = Part(folder)
+        self._parts = 0
+
+    @property
+    def is_full(self) -> bool:
+        """Whether the part at hand has enough."""
+        return self._part.characters >= _PART
+
+    def write(self, table: RenderedTable, rows: list[_Row], lengths: list[int]) -> None:
+        """Put rows of a table into the part at hand, each with its characters."""
+        if not rows:
+            return
+        connection = self._open()
+        if table.name not in self._part.rows:
+            names = ", ".join(f"c{number} text" for number in range(len(table.plan.columns)))
+            connection.execute(f"create table {table.name} (n integer primary key, {names})")
+        marks = ", ".join("?" * len(rows[0]))
+        connection.executemany(f"insert into {table.name} values ({marks})", rows)  # noqa: S608
+        self._note(table.name, lengths)
+
+    def write_pieces(self, table: RenderedTable, n: int, column: int, text: str) -> None:
+        """Put a long value among the pieces."""
+        pieces = [text[start : start + _PIECE] for start in range(0, len(text), _PIECE)]
+        self._open().executemany(
+            f"insert into {self.rendering.pieces_name} values (?, ?, ?, ?, ?)",  # noqa: S608
+            ((table.number, n, column, *part) for part in enumerate(pieces)),
+        )
+        table.cut.add(column)
+        self._note(self.rendering.pieces_name, list(map(len, pieces)))
+
+    def finish(self) -> Part | None:
+        """The part at hand, whole; None where nothing is in it."""
+        if self._connection is None:
+            return None
+        self._connection.execute("commit")
+        self.close()
+        return self._part
+
+    def close(self) -> None:
+        """Let go of the file."""
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None
+
+    def _open(self) -> sqlite3.Connection:
+        if self._connection is None:
+            self._parts += 1
+            name = f"rendering-{self.rendering.pieces_name}-{self._parts}.db"
+            self._part = Part(self._folder / name)
+            self._connection = sqlite3.connect(self._part.path, isolation_level=None)
+            # The file is of no use after a crash.
+            self._connection.execute("pragma journal_mode = off")
+            self._connection.execute("pragma synchronous = off")
+            self._connection.execute("begin")
+            self._connection.execute(
+                f"create table {self.rendering.pieces_name} (table_number integer, n integer, "
+                "column_number integer, part integer, piece text)"
+            )
+        return self._connection
+
+    def _note(self, name: str, lengths: list[int]) -> None:
+        self._part.rows[name] += len(lengths)
+        self._part.characters += sum(lengths)
+        self._part.longest_row = max(self._part.longest_row, *lengths)
+
+
+class _TableRenderer:
     """Renders one table."""
 
-    def __init__(
-        self,
-        connection: sqlite3.Connection,
-        rendering: Rendering,
-        table: RenderedTable,
-        number: int,
-    ) -> None:
-        self._connection = connection
-        self._rendering = rendering
+    def __init__(self, writer: _Writer, table: RenderedTable) -> None:
+        self._writer = writer
         self._table = table
-        self._number = number
+        self._plain = PlainTable(table.plan)
         self._convert = RowConverter(table.plan).convert
 
-    def write(self, snapshot: Path, progress: Progress) -> None:
-        """Create the table and fill it."""
-        names = [f"c{number}" for number in range(len(self._table.plan.columns))]
-        columns = ", ".join(f"{name} text" for name in names)
-        marks = ", ".join("?" * (len(names) + 1))
-        self._connection.execute(
-            f"create table {self._table.name} (n integer primary key, {columns})"
-        )
-        insert = f"insert into {self._table.name} values ({marks})"  # noqa: S608
-        plain, pace = PlainTable(self._table.plan), Pace()
+    def parts(self, snapshot: Path, progress: Progress) -> Iterator[Part]:
+        """Write all rows; what is full on the way is yielded."""
+        pace = Pace()
         for batch in read_batches(snapshot, self._table.plan.table, pace):
-            rows = self._plain_rows(plain, batch) or self._rows(batch)
-            self._connection.executemany(insert, rows)
-            self._table.rows += len(rows)
+            rows, lengths = self._plain_rows(batch) or self._rows(batch)
+            self._writer.write(self._table, rows, lengths)
             pace.note(batch, batch.weight())
             progress.advance(self._table.plan, len(batch.rows))
+            if self._writer.is_full and (part := self._writer.finish()):
+                yield part
 
-    def _plain_rows(
-        self, plain: PlainTable, batch: Batch
-    ) -> list[tuple[int | str | None, ...]] | None:
+    def _plain_rows(self, batch: Batch) -> tuple[list[_Row], list[int]] | None:
         """The rendered rows of a batch; None where they have to be looked at one by one."""
         try:
-            columns = plain.sent(batch)
+            columns = self._plain.sent(batch)
         except NotPlainError:
             return None
-        lengths = [[len(text) if text else 0 for text in column] for column in columns]
-        by_row = list(map(sum, zip(*lengths, strict=True)))
-        if max(by_row) > _LONG_ROW:
+        by_column = [[len(text) if text else 0 for text in column] for column in columns]
+        lengths = list(map(sum, zip(*by_column, strict=True)))
+        if max(lengths) > _LONG_ROW:
             return None
-        self._rendering.longest_row = max(self._rendering.longest_row, *by_row)
         positions = range(batch.start, batch.start + len(batch.rows))
-        return list(zip(positions, *columns, strict=True))
+        return list(zip(positions, *columns, strict=True)), lengths
 
-    def _rows(self, batch: Batch) -> list[tuple[int | str | None, ...]]:
-        rows: list[tuple[int | str | None, ...]] = []
+    def _rows(self, batch: Batch) -> tuple[list[_Row], list[int]]:
+        rows: list[_Row] = []
+        lengths: list[int] = []
         for row in map(batch.row, range(len(batch.rows))):
             texts = self._texts(row)
             if isinstance(texts, RefusedRow):
                 self._table.refused.append(texts)
             else:
                 rows.append((row.position, *texts))
-                length = sum(len(text) for text in texts if text)
-                self._rendering.longest_row = max(self._rendering.longest_row, length)
-        return rows
+                lengths.append(sum(len(text) for text in texts if text))
+        return rows, lengths
 
     def _texts(self, row: Row) -> list[str | None] | RefusedRow:
         converted = self._convert(row)
@@ -199,12 +276,5 @@ class _TableWriter:
         """A long value goes among the pieces, and leaves an empty text in its row."""
         if text is None or len(text) <= _LONG_VALUE:
             return text
-        pieces = [text[start : start + _PIECE] for start in range(0, len(text), _PIECE)]
-        self._connection.executemany(
-            f"insert into {self._rendering.pieces_name} values (?, ?, ?, ?, ?)",  # noqa: S608
-            ((self._number, row.position, number, *part) for part in enumerate(pieces)),
-        )
-        self._rendering.pieces += len(pieces)
-        self._rendering.longest_row = max(self._rendering.longest_row, len(pieces[0]))
-        self._table.cut.add(number)
+        self._writer.write_pieces(self._table, row.position, number, text)
         return ""

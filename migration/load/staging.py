@@ -91,7 +91,7 @@ def create_tables(connection: Connection, rendering: Rendering) -> None:
 def count_rows(connection: Connection, rendering: Rendering) -> dict[str, int]:
     """The rows of each staging table, counted one by one."""
     counts = {}
-    for name in rendering.counts():
+    for name in rendering.names:
         query = sql.SQL("select count(*) from {}").format(sql.Identifier(STAGING, name))
         counts[name] = fetch_number(connection, query)
     return counts
@@ -99,7 +99,7 @@ def count_rows(connection: Connection, rendering: Rendering) -> dict[str, int]:
 
 def join_pieces(connection: Connection, rendering: Rendering) -> None:
     """Put every long value back into its row."""
-    for table_number, table in enumerate(rendering.tables.values()):
+    for table in rendering.tables.values():
         for column in sorted(table.cut):
             connection.execute(
                 statement("join_pieces").format(
@@ -107,7 +107,7 @@ def join_pieces(connection: Connection, rendering: Rendering) -> None:
                     staged_column=_column(column),
                     pieces=sql.Identifier(STAGING, rendering.pieces_name),
                 ),
-                {"table_number": table_number, "column_number": column},
+                {"table_number": table.number, "column_number": column},
             )
 
 
