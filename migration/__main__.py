@@ -56,6 +56,10 @@ LastSchema = Annotated[
 SalvageFlag = Annotated[
     bool, typer.Option("--salvage", help="Read what can be read of a damaged source.")
 ]
+EngineChoice = Annotated[
+    EngineName | None,
+    typer.Option("--engine", help="How rows are loaded (default: MIGRATION_ENGINE)."),
+]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON for machines.")]
 
 
@@ -78,6 +82,7 @@ def profile(source: Source = None, *, salvage: SalvageFlag = False, as_json: Jso
 def plan(
     source: Source = None,
     *,
+    engine: EngineChoice = None,
     schema: Schema = PUBLIC,
     policies: Policies,
     salvage: SalvageFlag = False,
@@ -85,15 +90,16 @@ def plan(
 ) -> None:
     """Say what would become of every table and column; changes nothing."""
     check_schema_name(schema)
+    settings, server = MigrationSettings(), Server.discover()
     started = time.monotonic()
     snapshot = _snapshot(source, salvaging=salvage)
     if snapshot is None:
         return
-    with open_target(Server.discover()) as connection:
+    with open_target(server) as connection:
         check_schema(connection, schema)
         target = read_target(connection, schema)
         snapshot_taken = time.monotonic()
-        jobs = MigrationSettings().migration_jobs
+        jobs = settings.migration_jobs
         facts = profile_source(
             snapshot.path, target, left_out=snapshot.left_out, everything=True, jobs=jobs
         )
@@ -107,7 +113,15 @@ def plan(
             taken=relations_in_target(connection, schema),
         )
         drift = target_drift(connection, decided)
-        foreseen = estimate(connection, snapshot.path, decided, jobs=jobs, before=before)
+        foreseen = estimate(
+            connection,
+            server,
+            snapshot.path,
+            decided,
+            engine=engine or settings.migration_engine,
+            jobs=jobs,
+            before=before,
+        )
     problems = (*decided.problems, *(f"not as sql/ describes it: {entry}" for entry in drift))
     decided = decided.model_copy(update={"problems": problems, "estimate": foreseen})
     if as_json:
@@ -121,9 +135,7 @@ def plan(
 def run(
     source: Source = None,
     *,
-    engine: Annotated[
-        EngineName | None, typer.Option(help="How rows are loaded (default: MIGRATION_ENGINE).")
-    ] = None,
+    engine: EngineChoice = None,
     quarantine: Annotated[
         bool, typer.Option("--quarantine", help="Keep refused rows aside instead of stopping.")
     ] = False,

@@ -27,6 +27,9 @@ _NULL_TEXT = ":"
 #: PostgreSQL's functions take a hundred arguments; a field has three, and a separator.
 _FIELDS_AT_ONCE = 25
 
+#: Copied for each row: OpenSSL looks an algorithm up by its name, which takes longer than a row.
+_EMPTY_MD5 = hashlib.md5(usedforsecurity=False)
+
 Canonical = Callable[[Converted], str]
 
 
@@ -42,8 +45,9 @@ def row_digest(columns: Iterable[ColumnPlan], values: Iterable[Converted]) -> by
 def line_digest(line: str) -> bytes:
     """The digest of a canonical line."""
     # A document may spell half of a pair, "\\ud800": jsonb refuses it, but it is digested before.
-    raw = line.encode("utf-8", "surrogatepass")
-    return hashlib.md5(raw, usedforsecurity=False).digest()
+    md5 = _EMPTY_MD5.copy()
+    md5.update(line.encode("utf-8", "surrogatepass"))
+    return md5.digest()
 
 
 def canonical_lines(columns: Sequence[Sequence[str]]) -> Iterable[str]:

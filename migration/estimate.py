@@ -1,7 +1,7 @@
 """What a run will take, from a short probe: some rows of each large table go all the way.
 
 The probe works in a transaction that is rolled back: rows are copied, indexed and hashed on both
-sides, and what that took is scaled to all rows.
+sides, and what that took is scaled to all rows. pgloader stages a sample of its own.
 """
 
 import os
@@ -14,14 +14,17 @@ from typing import TypeVar
 import psycopg
 from psycopg import sql
 
+from database.settings import Server
 from migration.constraints.planned import planned_rules
 from migration.creation import create_missing
 from migration.digest import source_digest, target_digest
+from migration.load import EngineName
 from migration.load.copy_text import copy_blocks
 from migration.load.refusal import is_refusal
 from migration.plan import Estimate, Plan, TablePlan
 from migration.profile import Profile
 from migration.rows import RowConverter
+from migration.stage_probe import stage_seconds
 from migration.statements import Connection, fetch, fetch_number, is_impossible, trusted
 from migration.target import identifier, make_schema
 
@@ -31,6 +34,8 @@ _SECONDS = 0.5
 _NAME = "probe_of_a_migration_that_is_rolled_back"
 #: Python's start, the plan and the report.
 _FIXED_SECONDS = 1.0
+#: Casting out of staging costs PostgreSQL about as much as COPY does, which is half of a copy.
+_CAST = 0.5
 #: What each further process of PostgreSQL adds to the first one when a table is digested.
 _GAIN = 0.5
 #: Of the time of a whole profile: counting the rows, and the facts that decide a type.
@@ -60,17 +65,32 @@ class _Costs:
 
 
 def estimate(
-    connection: Connection, snapshot: Path, plan: Plan, *, jobs: int, before: float
+    connection: Connection,
+    server: Server,
+    snapshot: Path,
+    plan: Plan,
+    *,
+    engine: EngineName,
+    jobs: int,
+    before: float,
 ) -> Estimate | None:
-    """Seconds and bytes, for the copy engine; None where there are no rows to go by.
+    """Seconds and bytes; None where there are no rows to go by.
 
     Args:
         connection: the target; nothing is changed in it.
+        server: the same.
         snapshot: the source.
         plan: what would be done.
+        engine: with which engine.
         jobs: how many processes would work at the same time, on each side.
         before: seconds that a run takes before its load (`seconds_before`).
+
+    Raises:
+        UsageError, TargetError: the engine cannot be used, and a run could not either.
     """
+    stage = 0.0
+    if engine is EngineName.PGLOADER:
+        stage = stage_seconds(server, snapshot, plan)
     probed, probed_rows = _Costs(), 0
     with connection.transaction(force_rollback=True):
         make_schema(connection, plan.schema_name)
@@ -84,7 +104,8 @@ def estimate(
     whole = _Costs()
     whole.add(probed, plan.rows / probed_rows)
     return Estimate(
-        seconds=round(_FIXED_SECONDS + before + _seconds(whole, jobs), 1),
+        engine=engine,
+        seconds=round(_FIXED_SECONDS + before + _seconds(whole, jobs, stage), 1),
         target_bytes=int(whole.bytes),
         work_bytes=snapshot.stat().st_size,
     )
@@ -101,12 +122,18 @@ def seconds_before(snapshot_seconds: float, profile_seconds: float, profile: Pro
     return snapshot_seconds + share * profile_seconds
 
 
-def _seconds(whole: _Costs, jobs: int) -> float:
+def _seconds(whole: _Costs, jobs: int, stage: float) -> float:
     """From the load to the end, where the source is digested beside the load and the rules."""
     cores = os.cpu_count() or 1
-    alone = whole.copy + whole.rules
-    # COPY keeps two processes busy: the one that sends, and PostgreSQL's.
-    work = 2 * whole.copy + whole.rules + whole.source_digest
+    # COPY and pgloader keep two processes busy: the one that sends, and PostgreSQL's.
+    if stage:
+        load = stage + _CAST * whole.copy
+        work = load + stage
+    else:
+        load = whole.copy
+        work = 2 * load
+    alone = load + whole.rules
+    work += whole.rules + whole.source_digest
     beside = max(alone, work / cores, whole.source_digest / max(jobs - 1, 1))
     return beside + whole.target_digest / (1 + _GAIN * (min(jobs, cores) - 1))
 

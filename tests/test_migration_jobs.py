@@ -16,8 +16,9 @@ from migration.hashing import hashing
 from migration.plan import Plan, make_plan
 from migration.profile import profile_source
 from migration.progress import Steps
+from tests.engines import needs_pgloader
 from tests.migrations import migrate
-from tests.programs import query, run_module
+from tests.programs import dump, query, run_module
 
 ROWS = 250_000
 #: More than one part for each of two processes, and values that only the slow way takes.
@@ -89,3 +90,33 @@ def test_the_estimate_is_of_all_rows(database: Server, source: Path, tmp_path: P
     (size,) = query(database, "select pg_total_relation_size('t')")[0]
     assert isinstance(size, int)
     assert size / 2 < estimate["target_bytes"] < size * 2
+
+
+@needs_pgloader
+def test_the_estimate_of_the_other_engine_stages_a_sample_and_leaves_nothing(
+    database: Server, source: Path, tmp_path: Path
+) -> None:
+    settings = {"MIGRATION_DIR": tmp_path / "work"}
+    before = dump(database)
+    estimates = {}
+    for engine in ("copy", "pgloader"):
+        result = run_module(
+            "migration", "plan", source, "--engine", engine, "--json", server=database, **settings
+        )
+        assert result.returncode == 0, result.stderr
+        estimates[engine] = json.loads(result.stdout)["estimate"]
+        assert estimates[engine]["engine"] == engine
+    assert estimates["pgloader"]["seconds"] > estimates["copy"]["seconds"]
+    assert dump(database) == before
+    assert list((tmp_path / "work").rglob("probe")) == []
+
+
+def test_a_plan_for_an_engine_that_is_missing_says_so(
+    database: Server, source: Path, tmp_path: Path
+) -> None:
+    settings = {"MIGRATION_DIR": tmp_path / "work", "PATH": tmp_path}
+    result = run_module(
+        "migration", "plan", source, "--engine", "pgloader", server=database, **settings
+    )
+    assert result.returncode == 2
+    assert "pgloader is not installed" in result.stderr

@@ -94,18 +94,21 @@ class Expectation(BaseModel):
 
 
 class Estimate(BaseModel):
-    """What a run of the copy engine is expected to take; `work_bytes` is for the snapshot."""
+    """What a run is expected to take; `work_bytes` is for the snapshot."""
 
     model_config = ConfigDict(frozen=True)
 
+    #: copy or pgloader.
+    engine: str
     seconds: float
     target_bytes: int
     work_bytes: int
 
     def __str__(self) -> str:
+        target, work = _size(self.target_bytes), _size(self.work_bytes)
         return (
-            f"about {self.seconds:.1f} s with the copy engine, {_size(self.target_bytes)} in "
-            f"PostgreSQL and {_size(self.work_bytes)} for the snapshot"
+            f"about {self.seconds:.1f} s with the {self.engine} engine, {target} in PostgreSQL and "
+            f"{work} for the snapshot"
         )
 
 
