@@ -13,6 +13,7 @@ import anyio
 import orjson
 
 from mcp_server.audit import Call, Recorder
+from mcp_server.caller import Caller
 from mcp_server.failure import Failure
 from mcp_server.healing.diagnosis import Diagnosis
 
@@ -86,6 +87,11 @@ async def check_not_paused(recorder: Recorder) -> None:
         raise _paused(paused)
 
 
+def limit_words(caller: Caller) -> str:
+    """What is said to an agent that may begin no attempt now."""
+    return f"{caller.agent} has begun the {caller.heals_per_hour} attempts that it may an hour."
+
+
 def _paused(words: str) -> Failure:
     return Failure(
         f"Healing is paused {words}",
@@ -100,7 +106,7 @@ def _refusal(call: Call, begun: dict[str, Any]) -> Failure | None:
         return _paused(paused)
     if wait := begun.get("limit_seconds"):
         state = LIMITED
-        error = f"{call.caller.agent} has had its {call.caller.heals_per_hour} attempts an hour."
+        error = limit_words(call.caller)
         hint = f"The next one may begin in {wait:.0f} s; MCP_HEAL_PER_HOUR allows more."
     elif wait := begun.get("wait_seconds"):
         state = "55P03"
