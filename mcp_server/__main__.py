@@ -28,6 +28,11 @@ def main() -> None:
 
         manage_tokens(sys.argv[2:])
         return
+    if sys.argv[1:2] == ["heal"]:
+        from mcp_server.heal_command import main as heal  # noqa: PLC0415
+
+        heal(sys.argv[2:])
+        return
     options = _options()
     try:
         settings = Settings()
@@ -62,7 +67,8 @@ def _options() -> argparse.Namespace:
         prog=NAME,
         description="MCP server for the platform's PostgreSQL database. Speaks MCP on stdin and "
         "stdout; with --http, streamable HTTP at /mcp. 'audit --help': what agents did, verified, "
-        "shown and archived. 'token --help': tokens of agents.",
+        "shown and archived. 'token --help': tokens of agents. 'heal --help': the "
+        "watcher that heals, and its switch.",
         epilog="Settings come from the environment (MCP_…, POSTGRES_…, SECRETS_DIR) or .env.",
     )
     parser.add_argument("--agent", help="whom the server speaks for (MCP_AGENT; shared)")

@@ -54,6 +54,7 @@ class Caller:
         capabilities: what it may do.
         budget: the most that it may take.
         sessions: which sessions it sees while it is bound to none: "every" one, or ("bound") none.
+        heals_per_hour: attempts at healing that it may begin an hour; None for any number.
     """
 
     agent: str
@@ -61,6 +62,7 @@ class Caller:
     capabilities: frozenset[Capability]
     budget: Budget
     sessions: Literal["every", "bound"] = "every"
+    heals_per_hour: int | None = None
 
     def check(self, capability: Capability) -> None:
         """Refuse what the agent may not do.

@@ -8,6 +8,9 @@ from urllib.parse import urlsplit
 from pydantic import Field, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+#: Classes of which healing heals anything without a person; the others are always a person's.
+HEALED_KINDS = frozenset({"schema", "data", "performance"})
+
 
 class Settings(BaseSettings):
     """The settings as the environment gives them."""
@@ -111,6 +114,20 @@ class Settings(BaseSettings):
     list_aliases: bool = Field(
         default=False, description="List the unprefixed tool names too; they always work."
     )
+    heal_agent: str = Field(
+        default="healer", min_length=1, description="Whom 'heal watch' acts as."
+    )
+    heal_classes: str = Field(
+        default="schema,performance",
+        description="Classes of diagnoses that 'heal watch' heals, by comma.",
+    )
+    # Enough for a bad hour; a fault that comes back every ten minutes is a person's.
+    heal_per_hour: int = Field(
+        default=6, ge=1, description="Attempts that 'heal watch' may begin an hour."
+    )
+    heal_interval_s: float = Field(
+        default=60, ge=1, description="Seconds between two looks of 'heal watch', more or less."
+    )
     log_level: str = Field(
         default="info",
         pattern="^(debug|info|warning|error)$",
@@ -130,11 +147,20 @@ class Settings(BaseSettings):
             for name, url in urls.items():
                 if not _is_safe_url(url):
                     raise ValueError(f"{name} must be an https URL, as the others of OAuth")
+        if unknown := self.allowed_classes() - HEALED_KINDS:
+            raise ValueError(
+                f"MCP_HEAL_CLASSES names {', '.join(sorted(unknown))}; it may name "
+                f"{', '.join(sorted(HEALED_KINDS))}"
+            )
         return self
 
     def is_loopback(self) -> bool:
         """Whether only this machine can connect."""
         return _is_loopback(self.host)
+
+    def allowed_classes(self) -> frozenset[str]:
+        """The classes of diagnoses that a watcher heals."""
+        return frozenset(_split(self.heal_classes))
 
     def connections(self) -> dict[str, int]:
         """How many connections each capability has."""

@@ -453,4 +453,15 @@ comment on column healing_attempt.fingerprint is 'Hash of what was to be healed:
 comment on column healing_attempt.report is 'Diagnosis, statements, proof, verification, and what was undone';
 comment on column healing_attempt.backend is 'Process that recorded the beginning';
 
+create table healing_pause (
+    id bigint generated always as identity,
+    paused_at timestamptz not null default now(),
+    paused_by text not null,
+    reason text not null,
+    resumed_at timestamptz,
+    resumed_by text,
+    constraint healing_pause_pkey primary key (id)
+);
+comment on table healing_pause is 'The switch that stops all healing: it is paused while a row here has no end';
+
 set local search_path = 'pg_catalog';

@@ -73,6 +73,13 @@ insert into declared.privilege (kind, schema, name, role, rights) values
 ('table', 'ops', 'healing_attempt', 'mcp_audit', '{SELECT}'),
 ('function', 'ops', 'ops.begin_attempt(jsonb)', 'mcp_audit', '{EXECUTE}'),
 ('function', 'ops', 'ops.end_attempt(uuid,jsonb)', 'mcp_audit', '{EXECUTE}'),
+-- Whoever runs the server may stop healing, and let it go on.
+('table', 'ops', 'healing_pause', 'mcp_audit', '{SELECT}'),
+('function', 'ops', 'ops.healing_paused()', 'mcp_audit', '{EXECUTE}'),
+('function', 'ops', 'ops.pause_healing(text,text)', 'mcp_audit', '{EXECUTE}'),
+('function', 'ops', 'ops.resume_healing(text)', 'mcp_audit', '{EXECUTE}'),
+('function', 'ops', 'ops.seconds_until_attempt(text,integer)', 'mcp_audit', '{EXECUTE}'),
+('function', 'ops', 'ops.lock_watching()', 'mcp_audit', '{EXECUTE}'),
 ('schema', 'ops', null, 'mcp_heal', '{USAGE}'),
 ('function', 'ops', 'ops.lock_healing()', 'mcp_heal', '{EXECUTE}'),
 ('function', 'ops', 'ops.lock_healing_session()', 'mcp_heal', '{EXECUTE}'),

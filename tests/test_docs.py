@@ -11,6 +11,7 @@ from pydantic_settings import BaseSettings
 import benchmarks.migration.__main__
 import database.__main__
 import mcp_server.audit.command
+import mcp_server.heal_command
 import mcp_server.token_command
 import migration.__main__
 import scripts.attach_agents
@@ -36,6 +37,7 @@ APPLICATIONS = {
     "database": database.__main__.app,
     "audit": mcp_server.audit.command.app,
     "migration": migration.__main__.app,
+    "heal": mcp_server.heal_command.app,
     "token": mcp_server.token_command.app,
     "backup": scripts.backup.app,
     "restore": scripts.restore.app,

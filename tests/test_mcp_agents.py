@@ -54,15 +54,17 @@ def two_sessions(database: Server) -> Server:
     return database
 
 
-def test_the_file_that_comes_with_the_server_names_the_three_agents() -> None:
+def test_the_file_that_comes_with_the_server_names_the_agents() -> None:
     agents = load_agents(Settings())
     assert {name: agents.caller(name).capabilities for name in agents.entries} == {
         "atlas": {READ, WRITE, HEAL},
         "tetyana": {READ, WRITE},
         "grisha": {READ},
         "shared": {READ, WRITE, HEAL},
+        "healer": {READ, HEAL},
     }
-    assert {agents.caller(name).sessions for name in agents.entries} == {"every"}
+    bound = {name for name in agents.entries if agents.caller(name).sessions == "bound"}
+    assert bound == {"healer"}
 
 
 def test_a_budget_is_the_settings_where_the_file_says_nothing(tmp_path: Path) -> None:

@@ -78,6 +78,16 @@ async def heal_finding(
     return diagnosis, attempt
 
 
+def diagnose_finding(access: Access, finding: Finding) -> Diagnosis:
+    """What a finding is, and what would be run; it is not looked for again.
+
+    Raises:
+        Failure: there is no such check.
+    """
+    statements, refusal = _statements(access, finding)
+    return _diagnosis(check_named(finding["check"]), finding["about"], finding, statements, refusal)
+
+
 def _diagnosis(
     check: Check,
     about: str,
@@ -174,6 +184,8 @@ class _Work:
             return
         self.done["proved"] = HEALABLE[self.check.name]
         while self.waiting:
+            # Healing may have been paused meanwhile: then this is an error.
+            await connection.fetchval(sql_text("healing_lock_session"))
             statement = self.waiting[0]
             self._building = [statement] if statement.operation == "CREATE INDEX" else []
             if self._building:

@@ -11,12 +11,13 @@ import random
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
 
+import anyio
+
 from database.catalogue.compare import Difference, drift
-from database.catalogue.facts import declared_facts
+from database.catalogue.facts import declared_facts, quoted
 from mcp_server.audit import Call
 from mcp_server.connection import AgentConnection
 from mcp_server.failure import Failure
-from mcp_server.gate import Statement
 from mcp_server.healing.attempt import Attempt, recorded
 from mcp_server.healing.diagnosis import Diagnosis, Fix, diagnose, diagnose_drift
 from mcp_server.healing.errors import Seen, read_error
@@ -144,7 +145,7 @@ async def _apply(access: Access, fix: Fix, done: dict[str, object], *, dry_run: 
             done["applied"] = True
     if indexes and not dry_run:
         for one in indexes:
-            await _build(access, one)
+            await _build(access, one, done)
         await _check_gone(access, indexes)
         done["applied"] = True
 
@@ -196,8 +197,7 @@ async def _change(
     differences: list[Difference],
     done: dict[str, object],
 ) -> Written:
-    if not await connection.fetchval(sql_text("healing_lock")):
-        raise Failure("Somebody else is healing.", sqlstate="55P03", outcome="nothing_changed")
+    await _hold_lock(connection)
     before = drift(declared_facts(), await facts_on(connection))
     effects = await _effects(connection)
     if differences and not {one.key for one in differences} & {one.key for one in before}:
@@ -205,6 +205,7 @@ async def _change(
         return Written(0, "HEAL")
     changed = 0
     for text in statements:
+        await _hold_lock(connection)
         changed += len(await (await connection.prepare(text)).fetch())
     after = drift(declared_facts(), await facts_on(connection))
     _verify(differences, before, after)
@@ -216,8 +217,15 @@ async def _change(
             hint="Write INSERT … ON CONFLICT (key) DO UPDATE, or another key.",
             outcome="nothing_changed",
         )
+    await _hold_lock(connection)
     done["verified"] = "the difference is gone, no other has come, no row was written"
     return Written(0, "HEAL")
+
+
+async def _hold_lock(connection: AgentConnection) -> None:
+    """Take the lock of healing; again before each statement, since it is refused once paused."""
+    if not await connection.fetchval(sql_text("healing_lock")):
+        raise Failure("Somebody else is healing.", sqlstate="55P03", outcome="nothing_changed")
 
 
 def _verify(
@@ -254,19 +262,63 @@ def _check_rows(before: _Effects, after: _Effects, touched: set[str]) -> None:
             )
 
 
-async def _build(access: Access, index: Difference) -> None:
-    """Build an index without locking writers out; an invalid leftover goes first."""
+async def _build(access: Access, index: Difference, done: dict[str, object]) -> None:
+    """Build an index without locking writers out; an invalid leftover goes first.
+
+    Under the lock of healing, and where it is still wrong then: somebody may have been building it.
+    """
     assert index.declared is not None
     name = index.key.name
-    if index.live is not None:
-        drop = f'drop index concurrently if exists public."{name}"'
-        await access.sessions.change_schema(
-            access.call, Statement(drop, "DROP INDEX", name, in_transaction=False)
-        )
-    text = index.declared["definition"].replace("INDEX ", "INDEX CONCURRENTLY ", 1)
-    await access.sessions.change_schema(
-        access.call, Statement(text, "CREATE INDEX", name, in_transaction=False)
-    )
+    drop = f"drop index concurrently if exists public.{quoted(name)}"
+    build = index.declared["definition"].replace("INDEX ", "INDEX CONCURRENTLY ", 1)
+    begun = False
+
+    async def work(connection: AgentConnection) -> None:
+        nonlocal begun
+        async with connection.transaction(readonly=True):
+            found = drift(declared_facts(), await facts_on(connection))
+        for one in found:
+            if one.key == index.key and one.live is not None:
+                await connection.execute(drop)
+        if any(one.key == index.key for one in found):
+            # Healing may have been paused meanwhile.
+            await connection.fetchval(sql_text("healing_lock_session"))
+            begun = True
+            await (await connection.prepare(build)).fetch()
+
+    async def remove(connection: AgentConnection) -> None:
+        for leftover in await connection.fetch(sql_text("invalid_index"), name):
+            await connection.execute(leftover["statement"])
+
+    async def once() -> None:
+        nonlocal begun
+        begun = False
+        try:
+            await access.sessions.maintain(access.caller, work)
+        except (Failure, asyncio.CancelledError) as error:
+            # 42P07: the name was taken; then nothing was begun.
+            if begun and not (isinstance(error, Failure) and error.sqlstate == "42P07"):
+                with anyio.CancelScope(shield=True):
+                    await _clean_up(access, name, remove, done)
+            raise
+
+    await patiently(once)
+
+
+async def _clean_up(
+    access: Access,
+    name: str,
+    remove: Callable[[AgentConnection], Awaitable[None]],
+    done: dict[str, object],
+) -> None:
+    try:
+        await access.sessions.maintain(access.caller, remove)
+    except Failure as failure:
+        # Whoever was in the way of the build is in the way of this too; it is drift, and the next
+        # heal removes it.
+        done["left_behind"] = {"index": name, "error": failure.error}
+    else:
+        done.pop("left_behind", None)
 
 
 async def _check_gone(access: Access, differences: list[Difference]) -> None:

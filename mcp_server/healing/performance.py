@@ -12,6 +12,7 @@ from typing import Any
 from database.catalogue.facts import Facts, quoted
 from mcp_server.failure import Failure
 from mcp_server.gate import Statement
+from mcp_server.healing.attempt import check_not_paused
 from mcp_server.healing.shapes import Candidate, asked_by
 from mcp_server.tools.tool import Access
 
@@ -160,6 +161,7 @@ async def improve(
         if dry_run:
             return "left_to_a_person", report
         for candidate in wanted:
+            await check_not_paused(access.recorder)
             if await try_index(access, candidate, query, report):
                 return "healed", report
     except Failure as failure:

@@ -14,9 +14,9 @@ from migration.settings import MigrationSettings
 from tests.docker.project import ROOT, VARIABLES, Project
 
 ONE_SHOT = {"secrets", "schema", "migrate", "restore"}
-LASTING = {"postgres", "mcp", "backup"}
+LASTING = {"postgres", "mcp", "heal", "backup"}
 #: Services that `docker compose up` alone does not start, each with its profile.
-PROFILES = {"backup": ["backup"], "restore": ["restore"]}
+PROFILES = {"backup": ["backup"], "heal": ["heal"], "restore": ["restore"]}
 #: Fixed by the container, so not for the operator to set there.
 MCP_FIXED = {"MCP_HOST", "MCP_PORT", "MCP_AGENTS_FILE", "MCP_TLS_CERT", "MCP_TLS_KEY"}
 
@@ -112,8 +112,10 @@ def test_services_start_in_the_order_of_the_flow(services: dict[str, Any]) -> No
     assert conditions("backup") == {"schema": done}
     assert conditions("restore") == {"secrets": done}
     assert conditions("mcp") == {"postgres": healthy, "schema": done, "migrate": done}
+    assert conditions("heal") == conditions("mcp")
     # A migration that failed changed nothing, and keeps no agent out.
     assert services["mcp"]["depends_on"]["migrate"]["required"] is False
+    assert services["heal"]["depends_on"]["migrate"]["required"] is False
 
 
 def test_each_service_sees_its_own_secrets_only(services: dict[str, Any]) -> None:
@@ -125,10 +127,10 @@ def test_each_service_sees_its_own_secrets_only(services: dict[str, Any]) -> Non
     }
     assert mounted["postgres"] == {"secrets_postgres"}
     assert mounted["migrate"] == {"secrets_migrate"}
-    assert mounted["mcp"] == {"secrets_mcp"}
+    assert mounted["mcp"] == mounted["heal"] == {"secrets_mcp"}
     assert mounted["backup"] == mounted["restore"] == {"secrets_backup"}
     assert mounted["schema"] == {"secrets"}
-    for name in ("postgres", "migrate", "mcp", "schema", "backup", "restore"):
+    for name in ("postgres", "migrate", "mcp", "heal", "schema", "backup", "restore"):
         for mount in services[name]["volumes"]:
             assert mount.get("read_only") or not mount["source"].startswith("secrets")
     assert services["secrets"]["network_mode"] == "none"
