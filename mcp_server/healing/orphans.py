@@ -20,7 +20,13 @@ from mcp_server.healing.errors import Seen
 from mcp_server.healing.heal import check_rows, patiently, read_effects, verify
 from mcp_server.healing.states import Knowledge
 from mcp_server.pools import Capability
-from mcp_server.references import Reference, declared_references, reference_named, references
+from mcp_server.references import (
+    declared_references,
+    lacking,
+    parents_statement,
+    reference_named,
+    references,
+)
 from mcp_server.session import facts_on
 from mcp_server.sql import sql_text
 from mcp_server.tools.tool import Access
@@ -148,50 +154,6 @@ def _put_on(key: Difference) -> str:
 
 def _validation(key: Difference) -> str:
     return f"alter table {key.key.table} validate constraint {quoted(key.key.name)}"
-
-
-def lacking(reference: Reference) -> list[str]:
-    """The columns of the parent that nobody but its author knows: it cannot be made up."""
-    return [
-        name
-        for name, fact in _needed(reference).items()
-        if not fact.get("backfill") or fact.get("identity")
-    ]
-
-
-def parents_statement(reference: Reference) -> str:
-    """Makes the missing parents; what is beside the key are sql/'s own values for old rows."""
-    filled = {name: fact["backfill"] for name, fact in _needed(reference).items()}
-    ours = [f"referring.{quoted(name)}" for name in reference.columns]
-    theirs = [quoted(name) for name in reference.parent_columns]
-    pairs = [f"referred.{one} = {other}" for one, other in zip(theirs, ours, strict=True)]
-    # Names are quoted, expressions are those of sql/.
-    return (
-        f"insert into {reference.parent} ({', '.join([*theirs, *map(quoted, filled)])})"  # noqa: S608
-        f" select {', '.join(['missing.*', *filled.values()])}"
-        f" from (select distinct {', '.join(ours)} from {reference.child} as referring"
-        f" where {' and '.join(f'{one} is not null' for one in ours)}"
-        f" and not exists (select from {reference.parent} as referred"
-        f" where {' and '.join(pairs)})) as missing"
-    )
-
-
-def _needed(reference: Reference) -> dict[str, dict[str, Any]]:
-    """The columns of the parent that must be given a value, but for the key."""
-    return {
-        key.name: fact
-        for key, fact in declared_facts().items()
-        if key.kind == "column"
-        and f"{key.schema}.{key.relation}" == reference.parent
-        and _is_needed(fact, is_key=key.name in reference.parent_columns)
-    }
-
-
-def _is_needed(fact: dict[str, Any], *, is_key: bool) -> bool:
-    if is_key:
-        # A number that a sequence gives is nobody's to give.
-        return bool(fact.get("identity"))
-    return bool(fact["not_null"]) and not fact.get("default")
 
 
 class _Work:

@@ -28,16 +28,15 @@ class HealArguments(ErrorArguments):
 
     finding: GivenFinding | None = Field(
         default=None,
-        description="Instead of an error: a finding of postgres_health_check, by check and about.",
+        description="Instead of an error: a finding of postgres_health_check.",
     )
     orphans: Literal["parents", "quarantine"] | None = Field(
         default=None,
-        description="For rows that break a foreign key: make their parents, or move them to "
-        "migration.quarantine, and put the key back. Alone, or with a finding orphans.",
+        description="Of rows without a parent: make it, or move them to quarantine.",
     )
     step_id: UUID | None = Field(
         default=None,
-        description="The platform's step that failed: gets a row in recovery_attempts.",
+        description="The platform's failed step, for recovery_attempts.",
     )
     dry_run: bool = Field(default=False, description="Prove the fix, and roll it back.")
 
@@ -111,10 +110,9 @@ async def run(access: Access, arguments: HealArguments) -> Answer:
 TOOL = Tool(
     name="postgres_heal",
     title="Heal the database",
-    description="Heal an error, or a finding of the health check (or, with none given, everything "
-    "that drifted from the declared schema): proved in a rolled-back transaction where one can "
-    "hold it, applied, verified, recorded; undone where it does not help. What needs a person is "
-    "left alone, and said exactly.",
+    description="Heal an error, or a finding of the health check (with none, all that drifted from "
+    "the declared schema): proved in a rolled-back transaction where it can be, applied, verified, "
+    "recorded; undone where it does not help. What needs a person is left, and said.",
     arguments=HealArguments,
     result=HealResult,
     run=run,
