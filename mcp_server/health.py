@@ -174,8 +174,7 @@ CHECKS = (
     Check(
         "quarantined_rows",
         "warning",
-        "rows wait in migration.quarantine: those that healing took out go back once what they "
-        "refer to is there",
+        "rows wait in migration.quarantine: those that fit by now as they are can go back",
         by_hand="; a person repairs and replays them: python -m migration quarantine list",
     ),
     # Twice what autovacuum waits for, so that it is behind, not on its way.

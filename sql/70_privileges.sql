@@ -76,11 +76,12 @@ insert into declared.privilege (kind, schema, name, role, rights) values
 ('schema', 'ops', null, 'mcp_heal', '{USAGE}'),
 ('function', 'ops', 'ops.lock_healing()', 'mcp_heal', '{EXECUTE}'),
 ('function', 'ops', 'ops.lock_healing_session()', 'mcp_heal', '{EXECUTE}'),
--- Orphans go into quarantine, and come back (86_quarantine.sql): with the caller's own rights. mcp_heal has those of
+-- Orphans go into quarantine, and come back (84_quarantine.sql, 86_orphans.sql): with the caller's own rights. mcp_heal has those of
 -- the owner, and migrator takes them on.
 ('schema', 'ops', null, 'atlas_owner', '{USAGE}'),
 ('function', 'ops', 'ops.cell(text)', 'atlas_owner', '{EXECUTE}'),
 ('function', 'ops', 'ops.keep_pieces(bigint,text[])', 'atlas_owner', '{EXECUTE}'),
+('function', 'ops', 'ops.loaded_values(bigint)', 'atlas_owner', '{EXECUTE}'),
 ('function', 'ops', 'ops.replay(bigint,jsonb)', 'atlas_owner', '{EXECUTE}'),
 ('function', 'ops', 'ops.replay_fitting(text,text,text,bigint)', 'mcp_heal', '{EXECUTE}'),
 ('function', 'ops', 'ops.quarantine_orphans(oid,jsonb,bigint)', 'mcp_heal', '{EXECUTE}'),

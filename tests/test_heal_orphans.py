@@ -1,8 +1,9 @@
 """Rows without a parent: moved to quarantine and back, byte for byte, or given one; or left."""
 
+import contextlib
 import json
+import sqlite3
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
@@ -49,7 +50,7 @@ def quarantine(server: Server, *arguments: str) -> dict[str, Any]:
     return answer
 
 
-@asynccontextmanager
+@contextlib.asynccontextmanager
 async def one_agent(server: Server, folder: Path, capabilities: str) -> AsyncIterator[Agent]:
     """An agent with these capabilities."""
     file = folder / "agents.toml"
@@ -342,3 +343,60 @@ def test_other_agents_cannot_call_what_moves_rows(orphaned: Server, login: str) 
             pytest.raises(Exception, match="permission denied"),
         ):
             connection.execute(text.encode())
+
+
+_SOURCE = """
+    create table jobs (id integer primary key, name text, due datetime);
+    create table notes (id integer primary key, job_id integer references jobs (id), note text,
+        at datetime, size real, ok boolean, doc json, raw blob, whole real);
+    insert into jobs values (1, 'plan', '2026-02-01 10:00:00');
+    insert into jobs values (2, cast(x'6e6f00ff' as text), '2026-02-01 10:00:00');
+    insert into notes values (10, 1, 'first', '2026-02-01 10:00:00', 0.1, 1, '{}', x'00', 1.5);
+    insert into notes values (11, 2, 'second', '2026-02-01 10:00:00.25', 1e300, 0, '{"a": 1}',
+        x'00ff', 7);
+    insert into notes values (12, 2, null, '2026-02-01T10:00:00', -0.1, null, null, null, 3.25);
+    insert into notes values (13, 2, x'7a', null, 1, 1, null, null, 1);
+"""
+
+
+async def test_rows_of_a_migration_go_back_where_nothing_is_left_to_decide(
+    database: Server, tmp_path: Path
+) -> None:
+    source = tmp_path / "source.db"
+    with contextlib.closing(sqlite3.connect(source)) as connection:
+        connection.executescript(_SOURCE)
+    settings = {"MIGRATION_DIR": tmp_path / "work"}
+    done = run_module("migration", "run", source, "--quarantine", server=database, **settings)
+    assert done.returncode == 5, done
+    # Hands the tables to their owner, with the rights of agents.
+    tools.load(database)
+    async with agent(database) as door:
+        abouts = {one["about"]: one for one in await found(door, "quarantined_rows")}
+        assert set(abouts) == {"jobs name 22021", "notes job_id 23503"}
+        # A NUL is a person's: every cure loses it.
+        name = abouts["jobs name 22021"]
+        assert (name["alone"], (await heal(door, name))["outcome"]) == (False, "left_to_a_person")
+        assert "migration quarantine list" in name["meaning"]
+        notes = abouts["notes job_id 23503"]
+        assert (notes["evidence"]["rows"], notes["alone"]) == (3, True)
+        answer = await heal(door, notes)
+        assert answer["outcome"] == "left_to_a_person"
+        assert answer["rounds"][0]["refused"] == {"0A000": 1, "23503": 2}
+        # jobs comes back by a person, who decided about its name.
+        (job,) = [row for row in quarantine(database, "list")["rows"] if row["table"] == "jobs"]
+        assert quarantine(database, "replay", str(job["id"]), "--set", "name=no")["replayed"]
+        answer = await heal(door, notes)
+        assert answer["outcome"] == "healed", answer
+        # That a blob is a text, the migration decides.
+        assert answer["rounds"][0]["refused"] == {"0A000": 1}
+        assert len(answer["rounds"][0]["replayed"]) == 2
+    (left,) = quarantine(database, "list")["rows"]
+    assert left["key"] == {"id": 13}
+    # What was loaded by SQL is what the migration would have loaded, value by value.
+    verified = run_module("migration", "verify", server=database, **settings)
+    assert verified.returncode in (0, 5), verified
+    assert quarantine(database, "replay", str(left["id"]))["replayed"] == [left["id"]]
+    verified = run_module("migration", "verify", server=database, **settings)
+    assert verified.returncode == 0, verified
+    added = "insert into notes (job_id, whole) values (1, 1) returning id"
+    assert tools.query(database, added) == [(14,)]

@@ -1,9 +1,10 @@
 """Heals rows that wait in quarantine: those go back that fit now, exactly as they were.
 
-Invariant: no value is changed; what would be lossy, or a choice, is a person's. So only rows that
-healing took out are tried (what a migration refused, the migration converts): each is put back with
-all constraints on, compared with what was kept, and marked as replayed, all in one transaction.
-Those that do not fit stay as they are. `python -m migration quarantine` sees the same afterwards.
+Invariant: no value is changed; what would be lossy, or a choice, is a person's. A row is put back
+with all constraints on, compared with what was kept, and marked as replayed, all in one
+transaction: what healing took out, and of what a migration refused that which says the same in
+both worlds (ops.loaded_values). Those that do not fit stay as they are. `python -m migration
+quarantine` sees the same afterwards.
 """
 
 from collections import Counter

@@ -1,6 +1,6 @@
 """Load quarantined rows after all: converted like a run's, each in a savepoint, and verified.
 
-Rows that healing took out of a table are of no run: sql/86_quarantine.sql puts them back as they
+Rows that healing took out of a table are of no run: sql/84_quarantine.sql puts them back as they
 were.
 
 Invariant: a row is marked as replayed exactly when it is in the target, with every value as it
