@@ -15,6 +15,7 @@ from typing_extensions import TypedDict
 from database.catalogue.facts import declared_facts
 from mcp_server.caller import Caller
 from mcp_server.failure import Failure
+from mcp_server.references import declared_references
 from mcp_server.session import Sessions
 
 Severity = Literal["notice", "warning", "critical"]
@@ -45,6 +46,7 @@ class Check:
         values: its thresholds, as it says.
         by_hand: added to `meaning` where postgres_heal can do it for others, and not for this one.
         asks_declared: its last parameter is the names of the indexes that sql/ declares.
+        asks_references: its first parameter is the foreign keys that sql/ declares.
     """
 
     name: str
@@ -53,9 +55,12 @@ class Check:
     values: tuple[str, ...] = ()
     by_hand: str = ""
     asks_declared: bool = False
+    asks_references: bool = False
 
     def parameters(self) -> tuple[str, ...]:
         """What the query takes."""
+        if self.asks_references:
+            return (declared_references(), *self.values)
         if not self.asks_declared:
             return self.values
         names = [
@@ -155,6 +160,22 @@ CHECKS = (
         "deleting a parent row reads the whole table",
         ("1000",),
         by_hand=_NOT_ITS_TABLE,
+    ),
+    Check(
+        "orphans",
+        "warning",
+        "rows refer to a parent that is not there, and their foreign key is missing or was never "
+        "validated: a person writes the parents, or postgres_heal with orphans moves the rows to "
+        "quarantine or makes the parents, and puts the key back (rows null: the tables are too "
+        "large to be counted here)",
+        (str(1 << 30), "10000"),
+        asks_references=True,
+    ),
+    Check(
+        "quarantined_rows",
+        "warning",
+        "rows wait in migration.quarantine: those that fit by now as they are can go back",
+        by_hand="; a person repairs and replays them: python -m migration quarantine list",
     ),
     # Twice what autovacuum waits for, so that it is behind, not on its way.
     Check(

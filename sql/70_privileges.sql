@@ -83,6 +83,18 @@ insert into declared.privilege (kind, schema, name, role, rights) values
 ('schema', 'ops', null, 'mcp_heal', '{USAGE}'),
 ('function', 'ops', 'ops.lock_healing()', 'mcp_heal', '{EXECUTE}'),
 ('function', 'ops', 'ops.lock_healing_session()', 'mcp_heal', '{EXECUTE}'),
+-- Orphans go into quarantine, and come back (84_quarantine.sql, 86_orphans.sql): with the caller's own rights. mcp_heal has those of
+-- the owner, and migrator takes them on.
+('schema', 'ops', null, 'atlas_owner', '{USAGE}'),
+('function', 'ops', 'ops.cell(text)', 'atlas_owner', '{EXECUTE}'),
+('function', 'ops', 'ops.keep_pieces(bigint,text[])', 'atlas_owner', '{EXECUTE}'),
+('function', 'ops', 'ops.loaded_values(bigint)', 'atlas_owner', '{EXECUTE}'),
+('function', 'ops', 'ops.replay(bigint,jsonb)', 'atlas_owner', '{EXECUTE}'),
+('function', 'ops', 'ops.replay_fitting(text,text,text,bigint)', 'mcp_heal', '{EXECUTE}'),
+('function', 'ops', 'ops.quarantine_orphans(oid,jsonb,bigint)', 'mcp_heal', '{EXECUTE}'),
+('function', 'ops', 'ops.orphan_condition(text[],regclass,text[])', 'mcp_heal', '{EXECUTE}'),
+('function', 'ops', 'ops.orphan_condition(text[],regclass,text[])', 'mcp_read', '{EXECUTE}'),
+('function', 'ops', 'ops.orphans(regclass,text[],regclass,text[],bigint)', 'mcp_read', '{EXECUTE}'),
 -- For the health check, which shows agents ages and counts of what they may not see itself (89_health.sql).
 ('schema', 'ops', null, 'mcp_read', '{USAGE}'),
 ('function', 'ops', 'ops.sessions()', 'mcp_read', '{EXECUTE}'),

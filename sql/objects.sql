@@ -12,7 +12,9 @@
 \ir 60_policies.sql
 \ir 70_privileges.sql
 \ir 80_acting_functions.sql
+\ir 84_quarantine.sql
 \ir 85_healing.sql
+\ir 86_orphans.sql
 \ir 87_audit.sql
 \ir 88_healing_attempts.sql
 \ir 89_health.sql

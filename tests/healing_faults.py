@@ -22,6 +22,8 @@ class Fault:
         outcome: of the attempt at healing.
         error: how the platform logs it, where that cannot be brought about here.
         said: a word of the fix.
+        told: what else postgres_heal is told.
+        moves: rows come or go.
     """
 
     name: str
@@ -34,6 +36,8 @@ class Fault:
     error: str | None = None
     said: str = ""
     settings: tuple[str, ...] = field(default=())
+    told: dict[str, str] = field(default_factory=dict)
+    moves: bool = False
 
 
 def _lost_column(table: str, column: str, outcome: str = "healed") -> Fault:
@@ -92,7 +96,7 @@ SCHEMA = (
         ("alter table task_steps drop constraint task_steps_task_id_fkey",),
     ),
     Fault(
-        "a foreign key dropped, and orphans written since", "schema", "failed",
+        "a foreign key dropped, and orphans written since", "schema", "left_to_a_person",
         (
             "alter table task_steps drop constraint task_steps_task_id_fkey",
             f"update task_steps set task_id = '{_TASK}'",
@@ -198,6 +202,39 @@ DATA = (
           sqlstate="23502"),
 )  # fmt: skip
 
+#: Rows without a parent, and what heal is told about them.
+_ORPHANS = (
+    "alter table task_steps drop constraint task_steps_task_id_fkey",
+    f"""insert into task_steps select md5('o' || n)::uuid, '{_TASK}', '1', 'a', 't', 's', null, 1,
+        now() from generate_series(1, 3) as n""",
+)
+ORPHANS = (
+    Fault("orphans written, and told to quarantine them", "data", "healed", _ORPHANS,
+          said="quarantine", told={"orphans": "quarantine"}, moves=True),
+    Fault(
+        "a key never validated, over orphans", "data", "healed",
+        (*_ORPHANS, "alter table task_steps add constraint task_steps_task_id_fkey foreign key"
+         " (task_id) references tasks not valid"),
+        said="quarantine", told={"orphans": "quarantine"}, moves=True,
+    ),
+    Fault(
+        "an orphan that others refer to", "data", "left_to_a_person",
+        (*_ORPHANS, "insert into recovery_attempts (step_id, depth, recovery_method, success,"
+         " duration_ms, error_before, created_at)"
+         " values (md5('o1')::uuid, 1, 'm', true, 1, 'e', now())"),
+        told={"orphans": "quarantine"},
+    ),
+    Fault("orphans whose parent nobody can make up", "data", "left_to_a_person", _ORPHANS,
+          told={"orphans": "parents"}),
+    Fault(
+        "orphans whose parent is a key and no more", "data", "healed",
+        ("alter table agent_messages drop constraint agent_messages_session_id_fkey",
+         f"insert into agent_messages (id, session_id, from_agent, to_agent, message_type, payload,"
+         f" created_at) values (gen_random_uuid(), '{_TASK}', 'a', 'b', 't', '{{}}', now())"),
+        said="parents", told={"orphans": "parents"}, moves=True,
+    ),
+)  # fmt: skip
+
 PROTECTION = (
     Fault("a right revoked", "permission", "left_to_a_person",
           ("revoke select on logs from atlas",), "select * from logs", sqlstate="42501",
@@ -232,4 +269,4 @@ REPORTED = (
           error="KeyError: 'task'", said="Nothing is done"),
 )  # fmt: skip
 
-FAULTS = (*SCHEMA, *QUERIES, *DATA, *PROTECTION, *REPORTED)
+FAULTS = (*SCHEMA, *QUERIES, *DATA, *ORPHANS, *PROTECTION, *REPORTED)

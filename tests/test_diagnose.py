@@ -116,3 +116,94 @@ def test_live_exceptions_are_read_through_what_wraps_them() -> None:
     assert read_error(psycopg.errors.DeadlockDetected("deadlock detected")).sqlstate == "40P01"
     assert read_error(ValueError("nothing of PostgreSQL's")).sqlstate is None
     assert read_error(TimeoutError()).sqlstate is None
+
+
+LOST = "00000000-0000-4000-8000-000000000001"
+
+
+@pytest.mark.parametrize(
+    ("text", "statement", "said", "statements"),
+    [
+        (
+            'insert or update on table "agent_messages" violates foreign key constraint'
+            f' "agent_messages_session_id_fkey"\nDETAIL:  Key (session_id)=({LOST}) is not present'
+            ' in table "sessions".',
+            None,
+            f"no row of sessions with (id) = ({LOST}), which agent_messages.session_id refers to",
+            [
+                f"""select * from public.sessions where "id" = '{LOST}'""",
+                'insert into public.sessions ("id", "metadata_blob", "started_at") values'
+                f" ('{LOST}', '{{}}', (now() at time zone 'UTC')) on conflict do nothing",
+            ],
+        ),
+        (
+            'insert or update on table "task_steps" violates foreign key constraint'
+            ' "task_steps_task_id_fkey"\nDETAIL:  Key (task_id)=(it\'s) is not present in table'
+            ' "tasks".',
+            None,
+            "It needs its goal, session_id as well, which only its author knows",
+            ["""select * from public.tasks where "id" = 'it''s'"""],
+        ),
+        (
+            'insert or update on table "tasks" violates foreign key constraint'
+            ' "tasks_parent_task_id_fkey"',
+            None,
+            "Or write no parent: parent_task_id may be NULL.",
+            [],
+        ),
+        (
+            'update or delete on table "tasks" violates foreign key constraint'
+            f' "task_steps_task_id_fkey" on table "task_steps"\nDETAIL:  Key (id)=({LOST}) is still'
+            ' referenced from table "task_steps".',
+            None,
+            f"Rows of task_steps still refer, by task_id, to (id) = ({LOST}) of tasks",
+            [f"""select * from public.task_steps where "task_id" = '{LOST}'"""],
+        ),
+        (
+            'invalid input syntax for type uuid: "current_session"',
+            "select * from tasks where id = 'current_session'",
+            "It may be meant for tasks.id, tasks.parent_task_id, tasks.session_id.",
+            [],
+        ),
+        (
+            'invalid input syntax for type timestamp: "yesterday evening"',
+            "insert into sessions (started_at) values ('yesterday evening')",
+            "It may be meant for sessions.ended_at, sessions.started_at.",
+            [],
+        ),
+        (
+            'invalid byte sequence for encoding "UTF8": 0x00',
+            "update files set name = $1",
+            "It may be meant for files.content_hash, files.name, files.path.",
+            [],
+        ),
+        (
+            "unsupported Unicode escape sequence\nDETAIL:  \\u0000 cannot be converted to text.",
+            "insert into kg_nodes (attributes) values ($1)",
+            "It may be meant for kg_nodes.attributes.",
+            [],
+        ),
+    ],
+)
+def test_values_and_parents_are_told_by_name(
+    text: str, statement: str | None, said: str, statements: list[str]
+) -> None:
+    live = declared_facts()
+    for form in (text, f"(psycopg.errors.Some) {text}\n(Background on this error)"):
+        found = diagnose(read_error(form), statement, [], live, live)
+        assert said in found.fix.words
+        assert list(found.fix.statements) == statements
+        assert not found.fix.alone
+
+
+def test_the_longest_text_of_a_column_is_told() -> None:
+    live = dict(declared_facts())
+    key = next(
+        key for key in live if (key.kind, key.relation, key.name) == ("column", "logs", "source")
+    )
+    live[key] = {**live[key], "type": "character varying(5)"}
+    found = diagnose(
+        read_error("value too long for type character varying(5)"),
+        "update logs set source = $1", [], live, live,
+    )  # fmt: skip
+    assert "The most characters: logs.source 5." in found.fix.words

@@ -67,7 +67,7 @@ async def test_each_fault_is_healed_or_left_to_a_person(platform: Server, fault:
             assert answer["class"] == fault.kind, answer
             assert answer["sqlstate"] == fault.sqlstate
             assert fault.said in answer["fix"], answer
-        healed = await door.call("postgres_heal", **given)
+        healed = await door.call("postgres_heal", **given, **fault.told)
     assert healed["outcome"] == fault.outcome, json.dumps(healed, indent=1)
     assert healed["healed"] is (fault.outcome == "healed")
     assert healed["diagnosis"]["class"] == fault.kind
@@ -83,7 +83,7 @@ async def test_each_fault_is_healed_or_left_to_a_person(platform: Server, fault:
                 connection.rollback()
     else:
         assert printed(platform) == damaged
-    if not lost and not any(" drop column" in text for text in fault.inject):
+    if not lost and not fault.moves and not any(" drop column" in t for t in fault.inject):
         assert digests(platform) == rows
     ((outcome, kind, state, finished, report),) = attempts(platform)
     assert (outcome, kind, finished) == (fault.outcome, fault.kind, True)

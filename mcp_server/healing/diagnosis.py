@@ -17,6 +17,7 @@ from database.catalogue.facts import Definition, Facts, Key, quoted
 from database.catalogue.repair import identity_reset
 from mcp_server.failure import Failure
 from mcp_server.gate.parse import nodes, parse_one
+from mcp_server.healing.data import orphan, sanitised
 from mcp_server.healing.errors import Seen
 from mcp_server.healing.states import Knowledge, knowledge
 from mcp_server.hints import hint_for
@@ -246,7 +247,10 @@ def _too_narrow(case: _Case, known: Knowledge) -> Fix:
         and _is_wider(one.declared["type"], one.live["type"])
         and (not tables or one.key.relation in tables)
     ]  # fmt: skip
-    return _of_differences(found) if found else Fix(known.advice)
+    if found:
+        return _of_differences(found)
+    limits = sanitised(case.seen, tables, case.live)
+    return Fix(f"{known.advice} {limits.words}" if limits else known.advice)
 
 
 def _null(case: _Case, known: Knowledge) -> Fix:
@@ -278,6 +282,16 @@ def _duplicate(case: _Case, _known: Knowledge) -> Fix:
     return Fix(
         "The key is really taken. Write INSERT … ON CONFLICT (key) DO UPDATE, or another key."
     )
+
+
+def _orphan(case: _Case, known: Knowledge) -> Fix:
+    found = orphan(case.seen, case.live)
+    return Fix(known.advice) if found is None else Fix(*found)
+
+
+def _bad_value(case: _Case, known: Knowledge) -> Fix:
+    found = sanitised(case.seen, case.tables(), case.live)
+    return _advise(case, known) if found is None else Fix(found.words)
 
 
 def _damaged_page(case: _Case, known: Knowledge) -> Fix:
@@ -316,7 +330,13 @@ _JUDGES = {
     "42704": _undefined_object,
     "22001": _too_narrow,
     "22003": _too_narrow,
+    "22P02": _bad_value,
+    "22P05": _bad_value,
+    "22021": _bad_value,
+    "22007": _bad_value,
+    "22008": _bad_value,
     "23502": _null,
+    "23503": _orphan,
     "23505": _duplicate,
     "XX001": _damaged_page,
     "XX002": _damaged_page,

@@ -97,6 +97,8 @@ def _diagnosis(
 ) -> Diagnosis:
     seen = Seen(f"{check.name}: {about}", None, {"check": check.name, "object": about})
     kind: Kind = "performance" if check.name in HEALABLE else "capacity"
+    if check.name == "orphans":
+        kind = "data"
     meaning = check.meaning if finding is None else finding["meaning"]
     known = Knowledge(kind, meaning, meaning, "low", alone=check.name in HEALABLE)
     if finding is None:

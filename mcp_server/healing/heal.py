@@ -8,7 +8,7 @@ INDEX CONCURRENTLY alone runs outside of it; what it leaves behind when it fails
 
 import asyncio
 import random
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import replace
 
 import anyio
@@ -33,6 +33,13 @@ _TRIES = 4
 _FIRST_PAUSE = 0.2
 #: Lock timeout, deadlock, serialization: nothing was changed, and a moment later it may work.
 TRANSIENT = ("55P03", "40P01", "40001")
+#: For rows that break a foreign key that shall be put back.
+REMEDIES = (
+    "Rows refer to a parent that is not there; postgres_health_check(level=full) counts them by "
+    "key (check orphans). Write the missing parents; or call postgres_heal with orphans=parents, "
+    "which makes those that need nothing but a key, or with orphans=quarantine, which moves the "
+    "rows to migration.quarantine, from where they come back once their parents are there."
+)
 
 
 async def diagnosed(access: Access, seen: Seen | None, statement: str | None) -> Diagnosis:
@@ -112,6 +119,9 @@ async def _round(
         # Rolled back, or removed again: the database is as it was.
         done["error"] = {"sqlstate": failure.sqlstate, "error": failure.error}
         attempt.outcome = "failed"
+        if failure.sqlstate == "23503":
+            # Which rows go, or come, is not for healing to choose unasked.
+            attempt.outcome, done["remedies"] = "left_to_a_person", REMEDIES
         return None
     attempt.outcome = "healed"
     if dry_run or diagnosis.statement is None:
@@ -197,19 +207,19 @@ async def _change(
     differences: list[Difference],
     done: dict[str, object],
 ) -> Written:
-    await _hold_lock(connection)
+    await hold_lock(connection)
     before = drift(declared_facts(), await facts_on(connection))
-    effects = await _effects(connection)
+    effects = await read_effects(connection)
     if differences and not {one.key for one in differences} & {one.key for one in before}:
         done["verified"] = "it was healed meanwhile"
         return Written(0, "HEAL")
     changed = 0
     for text in statements:
-        await _hold_lock(connection)
+        await hold_lock(connection)
         changed += len(await (await connection.prepare(text)).fetch())
     after = drift(declared_facts(), await facts_on(connection))
-    _verify(differences, before, after)
-    _check_rows(effects, await _effects(connection), {one.key.relation for one in differences})
+    verify(differences, before, after)
+    check_rows(effects, await read_effects(connection), {one.key.relation for one in differences})
     if not differences and not changed:
         raise Failure(
             "The sequence is not behind: the key is really taken.",
@@ -217,20 +227,29 @@ async def _change(
             hint="Write INSERT … ON CONFLICT (key) DO UPDATE, or another key.",
             outcome="nothing_changed",
         )
-    await _hold_lock(connection)
+    await hold_lock(connection)
     done["verified"] = "the difference is gone, no other has come, no row was written"
     return Written(0, "HEAL")
 
 
-async def _hold_lock(connection: AgentConnection) -> None:
-    """Take the lock of healing; again before each statement, since it is refused once paused."""
+async def hold_lock(connection: AgentConnection) -> None:
+    """Take the lock of healing; again before each statement, since it is refused once paused.
+
+    Raises:
+        Failure: somebody else is healing, or healing is paused.
+    """
     if not await connection.fetchval(sql_text("healing_lock")):
         raise Failure("Somebody else is healing.", sqlstate="55P03", outcome="nothing_changed")
 
 
-def _verify(
+def verify(
     differences: list[Difference], before: list[Difference], after: list[Difference]
 ) -> None:
+    """The differences are gone, and no other has come.
+
+    Raises:
+        Failure: it is not so.
+    """
     left = {one.key for one in differences} & {one.key for one in after}
     had = {(one.key, one.words) for one in before}
     fresh = [one.words for one in after if (one.key, one.words) not in had and one.is_drift]
@@ -241,20 +260,28 @@ def _verify(
         )
 
 
-_Effects = dict[str, tuple[int, int]]
+Effects = dict[str, tuple[int, int]]
 
 
-async def _effects(connection: AgentConnection) -> _Effects:
+async def read_effects(connection: AgentConnection) -> Effects:
+    """The file of each table, and how many of its rows this transaction has written."""
     records = await connection.fetch(sql_text("healing_effects"))
     return {record["name"]: (record["file"], record["written"]) for record in records}
 
 
-def _check_rows(before: _Effects, after: _Effects, touched: set[str]) -> None:
-    """No row was written anywhere, and no table but those that were meant was rewritten."""
+def check_rows(
+    before: Effects, after: Effects, touched: set[str], meant: Mapping[str, int] | None = None
+) -> None:
+    """No row was written but so many `meant` of a table, and no table but `touched` rewritten.
+
+    Raises:
+        Failure: it is not so.
+    """
     for name, (file, written) in after.items():
         had = before.get(name)
         plain = name.split(".")[-1].strip('"')
-        if had is not None and (written != had[1] or (file != had[0] and plain not in touched)):
+        wanted = (had[1] if had else 0) + (meant or {}).get(plain, 0)
+        if had is not None and (written != wanted or (file != had[0] and plain not in touched)):
             raise Failure(
                 f"The fix would write rows of {name}, which it must not.",
                 sqlstate="22000",

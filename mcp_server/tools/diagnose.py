@@ -18,8 +18,7 @@ class ErrorArguments(Arguments):
         default=None,
         min_length=1,
         max_length=100_000,
-        description="The error as it was logged or answered, wrapped by asyncpg, psycopg or "
-        "SQLAlchemy or not.",
+        description="The error as it was logged or answered.",
     )
     sqlstate: str | None = Field(
         default=None, pattern="^[0-9A-Z]{5}$", description="Its SQLSTATE, where it is known."

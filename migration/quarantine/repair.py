@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from database.errors import UsageError
+from migration.convert import Converted
 from migration.plan import ColumnPlan, TablePlan
 from migration.policies import NO_POLICIES, Policies
 from migration.quarantine.values import decode_given
@@ -71,6 +72,24 @@ class Repair:
             if column := self._meant(name, table):
                 repaired[column.source] = _typed(text, column)
         return [repaired[column.source] for column in table.columns]
+
+    def changes(
+        self, entry_id: int, table: str, values: Mapping[str, Converted]
+    ) -> dict[str, str | None]:
+        """What is put in the place of values of a row that healing took out, as PostgreSQL's text.
+
+        Raises:
+            UsageError: a column was named that the row has not.
+        """
+        given: dict[str, Value] = dict(self.rows.get(entry_id, {}))
+        for name, value in (*((name, None) for name in self.nulls), *self.texts.items()):
+            if name.startswith(f"{table}.") or len(self.tables) <= 1:
+                given[name.removeprefix(f"{table}.")] = value
+        if unknown := sorted(set(given) - set(values)):
+            raise UsageError(
+                f"{table} has no column {unknown[0]}.", f"Its columns are: {', '.join(values)}."
+            )
+        return {name: _text(value) for name, value in given.items() if value != values[name]}
 
     def _meant(self, name: str, table: TablePlan) -> ColumnPlan | None:
         """The column of this table; None where a column of another one is meant."""
@@ -140,6 +159,12 @@ def _column(table: TablePlan, name: str) -> ColumnPlan:
     raise UsageError(
         f"{table.target} has no column {name}.",
         f"Its columns are: {', '.join(column.source for column in table.columns)}.",
+    )
+
+
+def _text(value: Value) -> str | None:
+    return (
+        f"\\x{value.hex()}" if isinstance(value, bytes) else None if value is None else str(value)
     )
 
 

@@ -1,12 +1,15 @@
 """Load quarantined rows after all: converted like a run's, each in a savepoint, and verified.
 
+Rows that healing took out of a table are of no run: sql/84_quarantine.sql puts them back as they
+were.
+
 Invariant: a row is marked as replayed exactly when it is in the target, with every value as it
 was converted, and `replayed_values` says what that was. All of it is one transaction.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import cast
+from typing import Any, cast
 
 import psycopg
 from psycopg import sql
@@ -18,7 +21,7 @@ from migration.canonical import canonical_value, sql_digest, sql_field
 from migration.convert import Converted
 from migration.digest import RowDigester
 from migration.identities import lift_identities
-from migration.plan import Plan, TablePlan
+from migration.plan import PUBLIC, Plan, TablePlan
 from migration.quarantine import read
 from migration.quarantine.keep import cells, keep_pieces
 from migration.quarantine.repair import Repair
@@ -35,6 +38,8 @@ _REFUSALS = (
     psycopg.errors.RaiseException,
 )
 _MISSING_PARENT = "23503"
+#: What a row that was here before may not find again.
+_LOST = (psycopg.errors.UndefinedTable, psycopg.errors.UndefinedColumn)
 #: Types whose values psycopg reads as conversions give them; of others they give the text.
 _AS_THEY_ARE = (
     "smallint",
@@ -136,6 +141,8 @@ class _Replayer:
     def load(self, entry_id: int) -> Failure | None:
         """Insert one row; None when it arrived."""
         entry = read.row(self._connection, entry_id)
+        if entry["run_id"] is None:
+            return self._load_taken(entry)
         table = self._plan(entry["run_id"])[entry["table_name"]]
         if table.impossible:
             return Failure(entry_id, table.target, None, table.impossible, entry["sqlstate"] or "")
@@ -149,6 +156,20 @@ class _Replayer:
             reason = error.diag.message_primary or str(error)
             column = error.diag.column_name
             return Failure(entry_id, table.target, column, reason, error.sqlstate or "")
+        return None
+
+    def _load_taken(self, entry: Mapping[str, Any]) -> Failure | None:
+        """Put back one row that healing took out of its table; None when it is there."""
+        entry_id, table = entry["id"], entry["table_name"]
+        stored = read.values_of(self._connection, entry_id, entry["row_values"])
+        changes = Jsonb(self._repair.changes(entry_id, table, stored))
+        try:
+            with self._connection.transaction():
+                fetch(self._connection, "replay_taken", id=entry_id, repaired=changes)
+        except (*_REFUSALS, *_LOST) as error:
+            reason = error.diag.message_primary or str(error)
+            return Failure(entry_id, table, error.diag.column_name, reason, error.sqlstate or "")
+        self.tables.add((PUBLIC, table))
         return None
 
     def _insert(self, entry_id: int, table: TablePlan, stored: dict[str, Converted]) -> None:

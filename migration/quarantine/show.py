@@ -100,9 +100,9 @@ def listed(
 def row(console: Console, found: Mapping[str, Any], values: Mapping[str, Converted]) -> None:
     """`show`: one row."""
     column = found["column_name"]
+    whence = "taken out by healing" if found["run_id"] is None else f"run {found['run_id']}"
     console.print(
-        f"[bold]{found['id']}[/]  {_safe(found['table_name'])} ({_safe(_key(found))}), "
-        f"run {found['run_id']}"
+        f"[bold]{found['id']}[/]  {_safe(found['table_name'])} ({_safe(_key(found))}), {whence}"
     )
     state = f" ({found['sqlstate']})" if found["sqlstate"] else ""
     place = f"{_safe(column)}: " if column else ""

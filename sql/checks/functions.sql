@@ -34,6 +34,14 @@ begin
             )
             or login.name = 'mcp_heal'
             and pg_proc.oid in ('ops.lock_healing()'::regprocedure, 'ops.lock_healing_session()'::regprocedure)
+            or login.name = 'mcp_heal'
+            -- With the rights of who calls them alone: quarantine.sql.
+            and pg_proc.oid in (
+                'ops.keep_pieces(bigint, text [])'::regprocedure,
+                'ops.quarantine_orphans(oid, jsonb, bigint)'::regprocedure,
+                'ops.replay(bigint, jsonb)'::regprocedure,
+                'ops.replay_fitting(text, text, text, bigint)'::regprocedure
+            )
             or login.name in ('mcp_write', 'mcp_heal')
             and pg_proc.oid in ('audit.begin_write(text)'::regprocedure, 'audit.end_write(jsonb)'::regprocedure)
             or login.name = 'mcp_audit'

@@ -20,6 +20,7 @@ set local search_path = 'pg_catalog';
 \ir policies.sql
 \ir functions.sql
 \ir healing.sql
+\ir quarantine.sql
 \ir audit.sql
 
 rollback;
