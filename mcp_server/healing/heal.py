@@ -1,9 +1,10 @@
 """Heals what was diagnosed: proof, fix, verification, all in one transaction; else nothing.
 
 Invariant: a fix is committed only after the very transaction that makes it has shown that what was
-wrong is right, that nothing else of the schema differs more than before, and that no row was
-written. So undoing is rolling back, and a server that is killed leaves nothing half done. CREATE
-INDEX CONCURRENTLY alone runs outside of it; what it leaves behind when it fails is removed.
+wrong is right, that nothing else of the schema differs more than before, that no row was written,
+and that what sql/checks asserts holds as before. So undoing is rolling back, and a server that is
+killed leaves nothing half done. CREATE INDEX CONCURRENTLY alone runs outside of it; what it leaves
+behind when it fails is removed.
 """
 
 import asyncio
@@ -21,6 +22,7 @@ from mcp_server.healing.attempt import Attempt, recorded
 from mcp_server.healing.diagnosis import Diagnosis, Fix, diagnose, diagnose_drift
 from mcp_server.healing.errors import Seen, read_error
 from mcp_server.healing.performance import improve
+from mcp_server.healing.proof import assertions, check_assertions, check_rows, witness
 from mcp_server.pools import Capability
 from mcp_server.session import facts_on
 from mcp_server.sql import sql_text
@@ -143,9 +145,11 @@ async def _apply(access: Access, fix: Fix, done: dict[str, object], *, dry_run: 
             await _patiently(access, work, statements, dry_run=False)
             done["applied"] = True
     if indexes and not dry_run:
+        held = await _asserted(access)
         for one in indexes:
             await _build(access, one)
         await _check_gone(access, indexes)
+        done["checks"] = check_assertions(held, await _asserted(access))
         done["applied"] = True
 
 
@@ -199,7 +203,8 @@ async def _change(
     if not await connection.fetchval(sql_text("healing_lock")):
         raise Failure("Somebody else is healing.", sqlstate="55P03", outcome="nothing_changed")
     before = drift(declared_facts(), await facts_on(connection))
-    effects = await _effects(connection)
+    touched = {one.key.relation for one in differences}
+    witnessed = await witness(connection, touched)
     if differences and not {one.key for one in differences} & {one.key for one in before}:
         done["verified"] = "it was healed meanwhile"
         return Written(0, "HEAL")
@@ -208,7 +213,9 @@ async def _change(
         changed += len(await (await connection.prepare(text)).fetch())
     after = drift(declared_facts(), await facts_on(connection))
     _verify(differences, before, after)
-    _check_rows(effects, await _effects(connection), {one.key.relation for one in differences})
+    now = await witness(connection, touched)
+    check_rows(witnessed, now)
+    done["checks"] = check_assertions(witnessed.assertions, now.assertions)
     if not differences and not changed:
         raise Failure(
             "The sequence is not behind: the key is really taken.",
@@ -233,27 +240,6 @@ def _verify(
         )
 
 
-_Effects = dict[str, tuple[int, int]]
-
-
-async def _effects(connection: AgentConnection) -> _Effects:
-    records = await connection.fetch(sql_text("healing_effects"))
-    return {record["name"]: (record["file"], record["written"]) for record in records}
-
-
-def _check_rows(before: _Effects, after: _Effects, touched: set[str]) -> None:
-    """No row was written anywhere, and no table but those that were meant was rewritten."""
-    for name, (file, written) in after.items():
-        had = before.get(name)
-        plain = name.split(".")[-1].strip('"')
-        if had is not None and (written != had[1] or (file != had[0] and plain not in touched)):
-            raise Failure(
-                f"The fix would write rows of {name}, which it must not.",
-                sqlstate="22000",
-                outcome="nothing_changed",
-            )
-
-
 async def _build(access: Access, index: Difference) -> None:
     """Build an index without locking writers out; an invalid leftover goes first."""
     assert index.declared is not None
@@ -267,6 +253,16 @@ async def _build(access: Access, index: Difference) -> None:
     await access.sessions.change_schema(
         access.call, Statement(text, "CREATE INDEX", name, in_transaction=False)
     )
+
+
+async def _asserted(access: Access) -> dict[str, str | None]:
+    found: dict[str, str | None] = {}
+
+    async def ask(connection: AgentConnection) -> None:
+        found.update(await assertions(connection))
+
+    await patiently(lambda: access.sessions.maintain(access.caller, ask))
+    return found
 
 
 async def _check_gone(access: Access, differences: list[Difference]) -> None:
