@@ -95,6 +95,10 @@ insert into declared.privilege (kind, schema, name, role, rights) values
 ('function', 'ops', 'ops.orphan_condition(text[],regclass,text[])', 'mcp_heal', '{EXECUTE}'),
 ('function', 'ops', 'ops.orphan_condition(text[],regclass,text[])', 'mcp_read', '{EXECUTE}'),
 ('function', 'ops', 'ops.orphans(regclass,text[],regclass,text[],bigint)', 'mcp_read', '{EXECUTE}'),
+-- What it fixes is judged by what checks/ asserts, with the eyes of atlas_guard, who has to name the tables.
+('function', 'ops', 'ops.assertions()', 'mcp_heal', '{EXECUTE}'),
+('schema', 'public', null, 'atlas_guard', '{USAGE}'),
+('schema', 'migration', null, 'atlas_guard', '{USAGE}'),
 -- For the health check, which shows agents ages and counts of what they may not see itself (89_health.sql).
 ('schema', 'ops', null, 'mcp_read', '{USAGE}'),
 ('function', 'ops', 'ops.sessions()', 'mcp_read', '{EXECUTE}'),

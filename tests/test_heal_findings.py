@@ -63,6 +63,7 @@ async def assert_healed(server: Server, door: Agent, check: str) -> dict[str, An
     answer = await heal(door, finding)
     assert (answer["outcome"], answer["healed"]) == ("healed", True), answer
     assert answer["rounds"][0]["verified"] == "it is not found any more"
+    assert set(answer["rounds"][0]["checks"]["held"]) >= {"roles", "policies", "privileges"}
     assert await found(door, check) == []
     outcome, kind, state, finished, report = attempts(server)[-1]
     assert (outcome, kind, state, finished) == ("healed", "performance", None, True)

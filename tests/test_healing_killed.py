@@ -114,12 +114,12 @@ async def watched(server: Server, killer: Killer) -> AsyncIterator[Server]:
         proxy.close()
 
 
-async def heal_and_die(server: Server, killer: Killer) -> None:
+async def heal_and_die(server: Server, killer: Killer, *finding: str, **settings: object) -> None:
     """Heal in a process of its own, until the killer comes."""
     async with watched(server, killer) as way:
         killer.process = await asyncio.create_subprocess_exec(
-            sys.executable, "-m", "tests.heal_once",
-            cwd=CHECKOUT, env=environment(way),
+            sys.executable, "-m", "tests.heal_once", *finding,
+            cwd=CHECKOUT, env=environment(way, **settings),
             stdout=asyncio.subprocess.DEVNULL, stderr=asyncio.subprocess.PIPE,
         )  # fmt: skip
         _, stderr = await killer.process.communicate()

@@ -21,6 +21,7 @@ from mcp_server.healing.attempt import Attempt, recorded
 from mcp_server.healing.diagnosis import Diagnosis, Fix
 from mcp_server.healing.errors import Seen
 from mcp_server.healing.heal import patiently
+from mcp_server.healing.proof import assertions, check_assertions
 from mcp_server.healing.states import Kind, Knowledge
 from mcp_server.health import Check, Finding, check_named, look
 from mcp_server.sql import sql_text
@@ -151,6 +152,7 @@ class _Work:
     done: dict[str, object]
     acted: bool = False
     _building: list[Statement] = field(default_factory=list)
+    _held: dict[str, str | None] = field(default_factory=dict)
 
     async def run(self) -> None:
         """Run it once.
@@ -185,6 +187,8 @@ class _Work:
             self.done["verified"] = "it was healed meanwhile"
             return
         self.done["proved"] = HEALABLE[self.check.name]
+        if not self._held:
+            self._held = await assertions(connection)
         while self.waiting:
             # Healing may have been paused meanwhile: then this is an error.
             await connection.fetchval(sql_text("healing_lock_session"))
@@ -198,6 +202,7 @@ class _Work:
         self._building, self.done["not_run"] = [], []
         self.done.pop("left_behind", None)
         self.done["applied"] = True
+        self.done["checks"] = check_assertions(self._held, await assertions(connection))
         if await self._is_there(connection):
             raise Failure(_still_there(self.check), sqlstate="22000", outcome="unknown")
         self.done["verified"] = "it is not found any more"

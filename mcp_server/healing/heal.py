@@ -1,14 +1,15 @@
 """Heals what was diagnosed: proof, fix, verification, all in one transaction; else nothing.
 
 Invariant: a fix is committed only after the very transaction that makes it has shown that what was
-wrong is right, that nothing else of the schema differs more than before, and that no row was
-written. So undoing is rolling back, and a server that is killed leaves nothing half done. CREATE
-INDEX CONCURRENTLY alone runs outside of it; what it leaves behind when it fails is removed.
+wrong is right, that nothing else of the schema differs more than before, that no row was written,
+and that what sql/checks asserts holds as before. So undoing is rolling back, and a server that is
+killed leaves nothing half done. CREATE INDEX CONCURRENTLY alone runs outside of it; what it leaves
+behind when it fails is removed.
 """
 
 import asyncio
 import random
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable
 from dataclasses import replace
 
 import anyio
@@ -22,6 +23,7 @@ from mcp_server.healing.attempt import Attempt, recorded
 from mcp_server.healing.diagnosis import Diagnosis, Fix, diagnose, diagnose_drift
 from mcp_server.healing.errors import Seen, read_error
 from mcp_server.healing.performance import improve
+from mcp_server.healing.proof import assertions, check_assertions, check_rows, witness
 from mcp_server.pools import Capability
 from mcp_server.session import facts_on
 from mcp_server.sql import sql_text
@@ -154,9 +156,11 @@ async def _apply(access: Access, fix: Fix, done: dict[str, object], *, dry_run: 
             await _patiently(access, work, statements, dry_run=False)
             done["applied"] = True
     if indexes and not dry_run:
+        held = await _asserted(access)
         for one in indexes:
             await _build(access, one, done)
         await _check_gone(access, indexes)
+        done["checks"] = check_assertions(held, await _asserted(access))
         done["applied"] = True
 
 
@@ -209,7 +213,8 @@ async def _change(
 ) -> Written:
     await hold_lock(connection)
     before = drift(declared_facts(), await facts_on(connection))
-    effects = await read_effects(connection)
+    touched = {one.key.relation for one in differences}
+    witnessed = await witness(connection, touched)
     if differences and not {one.key for one in differences} & {one.key for one in before}:
         done["verified"] = "it was healed meanwhile"
         return Written(0, "HEAL")
@@ -219,7 +224,9 @@ async def _change(
         changed += len(await (await connection.prepare(text)).fetch())
     after = drift(declared_facts(), await facts_on(connection))
     verify(differences, before, after)
-    check_rows(effects, await read_effects(connection), {one.key.relation for one in differences})
+    now = await witness(connection, touched)
+    check_rows(witnessed, now)
+    done["checks"] = check_assertions(witnessed.assertions, now.assertions)
     if not differences and not changed:
         raise Failure(
             "The sequence is not behind: the key is really taken.",
@@ -258,35 +265,6 @@ def verify(
         raise Failure(
             f"The fix does not heal: {words}", sqlstate="22000", outcome="nothing_changed"
         )
-
-
-Effects = dict[str, tuple[int, int]]
-
-
-async def read_effects(connection: AgentConnection) -> Effects:
-    """The file of each table, and how many of its rows this transaction has written."""
-    records = await connection.fetch(sql_text("healing_effects"))
-    return {record["name"]: (record["file"], record["written"]) for record in records}
-
-
-def check_rows(
-    before: Effects, after: Effects, touched: set[str], meant: Mapping[str, int] | None = None
-) -> None:
-    """No row was written but so many `meant` of a table, and no table but `touched` rewritten.
-
-    Raises:
-        Failure: it is not so.
-    """
-    for name, (file, written) in after.items():
-        had = before.get(name)
-        plain = name.split(".")[-1].strip('"')
-        wanted = (had[1] if had else 0) + (meant or {}).get(plain, 0)
-        if had is not None and (written != wanted or (file != had[0] and plain not in touched)):
-            raise Failure(
-                f"The fix would write rows of {name}, which it must not.",
-                sqlstate="22000",
-                outcome="nothing_changed",
-            )
 
 
 async def _build(access: Access, index: Difference, done: dict[str, object]) -> None:
@@ -346,6 +324,16 @@ async def _clean_up(
         done["left_behind"] = {"index": name, "error": failure.error}
     else:
         done.pop("left_behind", None)
+
+
+async def _asserted(access: Access) -> dict[str, str | None]:
+    found: dict[str, str | None] = {}
+
+    async def ask(connection: AgentConnection) -> None:
+        found.update(await assertions(connection))
+
+    await patiently(lambda: access.sessions.maintain(access.caller, ask))
+    return found
 
 
 async def _check_gone(access: Access, differences: list[Difference]) -> None:

@@ -17,7 +17,8 @@ from mcp_server.failure import Failure
 from mcp_server.healing.attempt import Attempt, recorded
 from mcp_server.healing.diagnosis import Diagnosis, Fix, may_heal_alone
 from mcp_server.healing.errors import Seen
-from mcp_server.healing.heal import check_rows, hold_lock, patiently, read_effects, verify
+from mcp_server.healing.heal import hold_lock, patiently, verify
+from mcp_server.healing.proof import check_assertions, check_rows, witness
 from mcp_server.healing.states import Knowledge
 from mcp_server.pools import Capability
 from mcp_server.references import (
@@ -34,6 +35,8 @@ from mcp_server.writing import Written
 
 Remedy = Literal["parents", "quarantine"]
 
+#: Where rows that move leave their traces: as many as it takes.
+KEEPING = dict.fromkeys(("migration.quarantine", "migration.quarantine_piece", "audit.row_image"))
 #: What is refused by these, a person decides: rows are referred to, are not seen, or are too many;
 #: or a parent cannot be made up.
 LEFT_TO_A_PERSON = ("55000", "42501", "54000")
@@ -184,7 +187,7 @@ class _Work:
     async def _act(self, connection: AgentConnection, *, dry_run: bool) -> Written:
         await check_may(connection)
         before = drift(declared_facts(), await facts_on(connection))
-        effects = await read_effects(connection)
+        witnessed = await witness(connection, ())
         for key in self._keys:
             if text := _put_on(key):
                 await connection.execute(text)
@@ -199,7 +202,9 @@ class _Work:
             await connection.execute(_validation(key))
         after = drift(declared_facts(), await facts_on(connection))
         verify(self._keys, before, after)
-        check_rows(effects, await read_effects(connection), set(), written)
+        now = await witness(connection, ())
+        check_rows(witnessed, now, {f"public.{table}": n for table, n in written.items()} | KEEPING)
+        self._done["checks"] = check_assertions(witnessed.assertions, now.assertions)
         self._done |= {
             self._remedy: report,
             "verified": "the key is in force and holds for every row, no other difference has "

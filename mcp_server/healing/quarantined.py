@@ -16,8 +16,9 @@ from mcp_server.failure import Failure
 from mcp_server.healing.attempt import Attempt, recorded
 from mcp_server.healing.diagnosis import Diagnosis, Fix
 from mcp_server.healing.errors import Seen
-from mcp_server.healing.heal import check_rows, patiently, read_effects
-from mcp_server.healing.orphans import LEFT_TO_A_PERSON, check_may
+from mcp_server.healing.heal import patiently
+from mcp_server.healing.orphans import KEEPING, LEFT_TO_A_PERSON, check_may
+from mcp_server.healing.proof import check_assertions, check_rows, witness
 from mcp_server.healing.states import Knowledge
 from mcp_server.health import Finding, check_named, look
 from mcp_server.pools import Capability
@@ -83,21 +84,17 @@ async def _replay(access: Access, finding: Finding, done: dict[str, Any], *, dry
 
     async def work(connection: AgentConnection) -> Written:
         await check_may(connection)
-        effects = await read_effects(connection)
+        witnessed = await witness(connection, ())
         records = await connection.fetch(
             sql_text("replay_fitting"),
             *(evidence[name] for name in ("table", "column", "sqlstate")),
             access.caller.budget.affected_rows,
         )
-        after = await read_effects(connection)
+        now = await witness(connection, ())
         # Its own counts have those in them that were tried in vain; its rows were compared one by
         # one.
-        plain = {
-            name: e
-            for name, e in after.items()
-            if name.split(".")[-1].strip('"') != evidence["table"]
-        }
-        check_rows(effects, plain, set())
+        check_rows(witnessed, now, {f"public.{evidence['table']}": None} | KEEPING)
+        done["checks"] = check_assertions(witnessed.assertions, now.assertions)
         back = [record["entry"] for record in records if record["refused"] is None]
         done["replayed"] = back
         done["refused"] = dict(Counter(r["refused"] for r in records if r["refused"] is not None))

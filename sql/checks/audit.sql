@@ -1,6 +1,9 @@
 -- Audit: no row of public is written by an agent without an image, and nothing recorded can be changed.
 
-do $$
+create function assert_audit() returns void
+language plpgsql stable
+set search_path to 'pg_catalog', 'pg_temp'
+as $$
 declare
     found text;
 begin

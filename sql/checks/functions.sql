@@ -4,7 +4,10 @@
 -- it. Where whoever runs this could not take a right away (a managed PostgreSQL's own functions), it
 -- is no finding.
 
-do $$
+create function assert_functions() returns void
+language plpgsql stable
+set search_path to 'pg_catalog', 'pg_temp'
+as $$
 declare
     found text;
 begin

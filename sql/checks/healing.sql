@@ -1,6 +1,9 @@
 -- Healing: what keeps mcp_heal from using all of an owner's rights is there and switched on.
 
-do $$
+create function assert_healing() returns void
+language plpgsql stable
+set search_path to 'pg_catalog', 'pg_temp'
+as $$
 declare
     found text;
 begin

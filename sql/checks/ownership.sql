@@ -2,7 +2,10 @@
 -- exempt from privileges and policies by owning something. What an extension brought belongs to
 -- whoever created it.
 
-do $$
+create function assert_ownership() returns void
+language plpgsql stable
+set search_path to 'pg_catalog', 'pg_temp'
+as $$
 declare
     found text;
 begin

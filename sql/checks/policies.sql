@@ -1,7 +1,10 @@
 -- Policies: every declared table has row-level security, forced, with the two policies of
 -- 60_policies.sql and no other; what they ask cannot be forged; and no view leads around them.
 
-do $$
+create function assert_policies() returns void
+language plpgsql stable
+set search_path to 'pg_catalog', 'pg_temp'
+as $$
 declare
     bound constant text[] := array[
         'public.sessions', 'public.tasks', 'public.task_steps', 'public.tool_executions', 'public.logs',

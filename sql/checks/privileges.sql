@@ -3,7 +3,10 @@
 -- By has_…_privilege, which counts everything: direct grants, grants on columns, those of PUBLIC,
 -- and what comes by membership.
 
-do $$
+create function assert_privileges() returns void
+language plpgsql stable
+set search_path to 'pg_catalog', 'pg_temp'
+as $$
 declare
     found text;
 begin

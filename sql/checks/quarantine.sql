@@ -1,6 +1,9 @@
 -- Quarantine: what moves rows there and back has no rights of its own, so that no agent gets round its policies by it.
 
-do $$
+create function assert_quarantine() returns void
+language plpgsql stable
+set search_path to 'pg_catalog', 'pg_temp'
+as $$
 declare
     found text;
 begin

@@ -1,6 +1,9 @@
 -- Roles: nobody is more than a plain login, and nobody can become another.
 
-do $$
+create function assert_roles() returns void
+language plpgsql stable
+set search_path to 'pg_catalog', 'pg_temp'
+as $$
 declare
     found text;
 begin

@@ -1,0 +1,125 @@
+"""What a heal may not bring along: rows written, tables emptied, a promise of sql/checks broken."""
+
+import pytest
+
+from database.apply import SQL_DIRECTORY
+from database.errors import TargetError
+from database.settings import Server
+from tests import schema_tools as tools
+from tests.mcp_clients import agent
+from tests.test_drift import digests, printed
+from tests.test_healing import attempts, platform, wrong
+
+__all__ = ["platform"]
+pytestmark = pytest.mark.anyio
+
+#: All that sql/checks asserts, but drift.sql: a heal compares with the declaration itself.
+ASSERTIONS = {file.stem for file in SQL_DIRECTORY.glob("checks/*.sql")} - {"run", "drift"}
+_THEIRS = "select count(*), sum(n), count(distinct tableoid) from elsewhere.theirs"
+
+
+def interfere(server: Server, statement: str) -> None:
+    """Have something run along with each ALTER TABLE, with an administrator's rights.
+
+    Nobody hears of it: neither the event triggers nor the images of rows.
+    """
+    tools.execute(
+        server,
+        "create schema elsewhere",
+        "create table elsewhere.theirs as select n from generate_series(1, 100) as n",
+        f"""
+        create function elsewhere.interferes() returns event_trigger
+        language plpgsql security definer set event_triggers = off
+        set session_replication_role = replica
+        as $$ begin {statement}; end $$
+        """,
+        "create event trigger zz on ddl_command_end when tag in ('ALTER TABLE')"
+        " execute function elsewhere.interferes()",
+    )
+
+
+@pytest.mark.parametrize(
+    ("statement", "said"),
+    [
+        (
+            "insert into public.files (path, name, size, mtime, is_dir, last_scanned)"
+            " values ('/a', 'a', 1, 0, false, now())",
+            "write rows of public.files",
+        ),
+        ("update public.tasks set goal = 'other'", "write rows of public.tasks"),
+        ("delete from public.logs", "write rows of public.logs"),
+        ("insert into elsewhere.theirs values (0)", "write rows of elsewhere.theirs"),
+        ("truncate elsewhere.theirs", "write rows of elsewhere.theirs"),
+        ("alter table elsewhere.theirs alter n type bigint", "write rows of elsewhere.theirs"),
+        ("truncate public.logs", "empty public.logs"),
+        ("drop table elsewhere.theirs", "drop elsewhere.theirs"),
+        ("create table elsewhere.copy as select * from public.tasks", "make elsewhere.copy"),
+        # Beyond what sql/ declares, so that the drift does not count it.
+        (
+            "create view public.peephole as select * from public.logs",
+            "break what sql/checks asserts: ownership: ",
+        ),
+    ],
+)
+async def test_what_would_come_with_a_fix_undoes_it(
+    platform: Server, statement: str, said: str
+) -> None:
+    tools.execute(platform, "alter table logs alter source drop not null")
+    interfere(platform, statement)
+    damaged, rows = printed(platform), (digests(platform), tools.query(platform, _THEIRS))
+    async with agent(platform) as door:
+        answer = await door.call("postgres_heal")
+    assert (answer["outcome"], answer["healed"]) == ("failed", False), answer
+    (report,) = answer["rounds"]
+    assert said in report["error"]["error"], report
+    assert "applied" not in report
+    assert printed(platform) == damaged
+    assert (digests(platform), tools.query(platform, _THEIRS)) == rows
+    assert attempts(platform)[-1][0] == "failed"
+
+
+async def test_what_others_do_meanwhile_is_not_the_fix_s(platform: Server) -> None:
+    tools.execute(
+        platform, "alter table logs alter source drop not null", "create extension dblink"
+    )
+    others = (
+        f"host={platform.host} port={platform.port} dbname={platform.database} user=postgres"
+        f" password={platform.password('postgres')}"
+    )
+    # In another session, which commits it.
+    interfere(
+        platform,
+        f"perform public.dblink_exec('{others}', 'truncate elsewhere.theirs');"
+        f" perform public.dblink_exec('{others}', 'drop table if exists elsewhere.old');"
+        f" perform public.dblink_exec('{others}', 'create table elsewhere.old (n int)')",
+    )
+    async with agent(platform) as door:
+        answer = await door.call("postgres_heal")
+    assert answer["outcome"] == "healed", answer
+    assert tools.query(platform, _THEIRS) == [(0, None, 0)]
+    assert wrong(platform) == []
+
+
+async def test_what_was_broken_before_is_named_and_does_not_block(platform: Server) -> None:
+    tools.execute(
+        platform,
+        "alter table tasks drop column completed_at",
+        "drop index ix_logs_timestamp",
+        "create view public.peephole as select * from logs",
+    )
+    with pytest.raises(TargetError) as ours:
+        tools.check(platform)
+    async with agent(platform) as door:
+        answer = await door.call("postgres_heal")
+    assert answer["outcome"] == "healed", answer
+    assert wrong(platform) == []
+    (report,) = answer["rounds"]
+    found = report["checks"]
+    assert set(found["held"]) | set(found["broken_before"]) == ASSERTIONS
+    assert set(found["broken_before"]) == {"ownership", "privileges", "policies"}
+    assert "public.peephole" in found["broken_before"]["policies"]
+    # The same words as a person reads.
+    assert found["broken_before"]["ownership"] in str(ours.value)
+    recorded = attempts(platform)[-1][4]
+    assert isinstance(recorded, dict)
+    assert recorded["rounds"] == answer["rounds"]
