@@ -29,6 +29,7 @@ TESTS = {
         "test_a_disk_that_is_full",
         "test_transaction_numbers_that_run_out",
         "test_a_damaged_index",
+        "test_an_index_that_only_amcheck_finds_to_be_false",
         "test_a_damaged_table",
     ],
     "test_heal_findings": [
@@ -72,6 +73,9 @@ KINDS = {
     "disk full on a small volume": "test_a_disk_that_is_full",
     "SQLite-dialect statement": "INSERT OR REPLACE",
     "corrupted index page found by amcheck": "test_a_damaged_index",
+    "index that answers wrongly, found by amcheck": (
+        "test_an_index_that_only_amcheck_finds_to_be_false"
+    ),
     "corrupted table": "test_a_damaged_table",
 }
 

@@ -397,6 +397,56 @@ async def test_a_damaged_index(
     assert tools.query(server, _INDEX_IS_SOUND) == [("",)]
 
 
+_FALSE_INDEXES = [
+    pytest.param(
+        (
+            # Rows that the index was never told of.
+            "update pg_index set indisready = false"
+            " where indexrelid = 'ix_logs_timestamp'::regclass",
+            "insert into logs (timestamp, level, source, message)"
+            " values (now() at time zone 'UTC', 'INFO', 'test', 'unseen')",
+            "update pg_index set indisready = true"
+            " where indexrelid = 'ix_logs_timestamp'::regclass",
+        ),
+        "XX001",
+        id="it lacks a row",
+    ),
+    pytest.param(
+        # Built in an order that is not any more, as after another version of a collation.
+        (
+            "create index upside_down on logs (message desc)",
+            "update pg_index set indoption = '0' where indexrelid = 'upside_down'::regclass",
+        ),
+        "XX002",
+        id="its order is another",
+    ),
+]
+
+
+@pytest.mark.parametrize(("falsify", "sqlstate"), _FALSE_INDEXES)
+async def test_an_index_that_only_amcheck_finds_to_be_false(
+    platform: Server, falsify: tuple[str, ...], sqlstate: str
+) -> None:
+    """No query fails: it answers wrongly. What amcheck says names the index, and REINDEX heals."""
+    tools.execute(platform, "create extension amcheck", *falsify)
+    name = "ix_logs_timestamp" if sqlstate == "XX001" else "upside_down"
+    sound = f"select bt_index_check('{name}', heapallindexed => true)"
+    with pytest.raises(psycopg.Error) as by_amcheck:
+        tools.query(platform, sound)
+    assert by_amcheck.value.sqlstate == sqlstate
+    said = f"Index {name}"
+    await left_to_a_person(platform, by_amcheck.value, sqlstate, "corruption", said)
+    # As pg_amcheck prints it, too: without the name of an exception.
+    printed_by_it = f'btree index "atlas.public.{name}":\n    ERROR:  {by_amcheck.value}'
+    await left_to_a_person(platform, printed_by_it, sqlstate, "corruption", said)
+    async with agent(platform) as door:
+        answer = await door.call("postgres_diagnose", error=printed_by_it)
+    with connect(platform, "postgres", autocommit=True) as connection:
+        for statement in answer["diagnosis"]["sql"]:
+            connection.execute(statement.encode())
+    assert tools.query(platform, sound) == [("",)]
+
+
 async def test_a_damaged_table(instance: EmbeddedServer) -> None:
     """The last: nothing but a backup brings it back."""
     server = damage(instance, "logs", 2, scribbled)
