@@ -161,10 +161,12 @@ class Sessions:
             for drop in await connection.fetch(sql_text("invalid_index"), statement.name):
                 await connection.execute(drop["statement"])
 
-    async def catalogue(self, caller: Caller, name: str, *arguments: str) -> list[asyncpg.Record]:
-        """Run a query of ours, sql/`name`.sql, with the rights of an agent that reads."""
+    async def catalogue(
+        self, caller: Caller, name: str, *arguments: str, capability: Capability = Capability.READ
+    ) -> list[asyncpg.Record]:
+        """Run a query of ours, sql/`name`.sql, with the rights of an agent that reads, or heals."""
         statement = Statement(sql_text(name), "SELECT")
-        async with self._running(caller, Capability.READ, statement) as connection:
+        async with self._running(caller, capability, statement) as connection:
             return list(await connection.fetch(statement.text, *arguments))
 
     async def facts(self, caller: Caller) -> Facts:

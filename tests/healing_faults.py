@@ -121,6 +121,20 @@ SCHEMA = (
             " references tasks not valid",
         ),
     ),
+    Fault(
+        "a foreign key of another definition", "schema", "left_to_a_person",
+        (
+            "alter table task_steps drop constraint task_steps_task_id_fkey",
+            "alter table task_steps add constraint task_steps_task_id_fkey foreign key (task_id)"
+            " references tasks on delete set null",
+        ),
+        said="constraint task_steps_task_id_fkey",
+    ),
+    Fault(
+        "a time made a text", "schema", "left_to_a_person",
+        ("alter table logs alter timestamp type text using timestamp::text",),
+        said="type is text",
+    ),
     Fault("a primary key dropped", "schema", "healed", ("alter table files drop constraint files_pkey",)),
     Fault("NOT NULL dropped", "schema", "healed", ("alter table kg_edges alter source_id drop not null",)),
     Fault(
@@ -197,6 +211,8 @@ DATA = (
           "select * from tasks where id = 'current_session'", sqlstate="22P02"),
     Fault("no time", "data", "left_to_a_person", (), "select timestamp 'no time'",
           sqlstate="22007"),
+    Fault("bytes that are no UTF-8", "data", "left_to_a_person", (),
+          r"select convert_from('\xff', 'UTF8')", sqlstate="22021"),
     Fault("no value", "data", "left_to_a_person", (),
           "insert into logs (timestamp, level, source) values (now(), 'INFO', 's')",
           sqlstate="23502"),

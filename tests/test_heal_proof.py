@@ -1,8 +1,12 @@
 """What a heal may not bring along: rows written, tables emptied, a promise of sql/checks broken."""
 
+import re
+
+import psycopg
 import pytest
 
 from database.apply import SQL_DIRECTORY
+from database.connect import connect
 from database.errors import TargetError
 from database.settings import Server
 from tests import schema_tools as tools
@@ -100,6 +104,11 @@ async def test_what_others_do_meanwhile_is_not_the_fix_s(platform: Server) -> No
     assert wrong(platform) == []
 
 
+def test_run_sql_makes_every_assertion() -> None:
+    text = (SQL_DIRECTORY / "checks" / "run.sql").read_text()
+    assert set(re.findall(r"^select pg_temp\.assert_(\w+)\(\)", text, re.MULTILINE)) == ASSERTIONS
+
+
 async def test_what_was_broken_before_is_named_and_does_not_block(platform: Server) -> None:
     tools.execute(
         platform,
@@ -123,3 +132,14 @@ async def test_what_was_broken_before_is_named_and_does_not_block(platform: Serv
     recorded = attempts(platform)[-1][4]
     assert isinstance(recorded, dict)
     assert recorded["rounds"] == answer["rounds"]
+
+
+@pytest.mark.parametrize("login", ["atlas", "migrator", "mcp_read", "mcp_write", "mcp_audit"])
+def test_the_assertions_are_asked_by_who_heals_alone(cluster: Server, login: str) -> None:
+    assert len(tools.query(cluster, "select * from ops.assertions()", role="mcp_heal")) == len(
+        ASSERTIONS
+    )
+    for role, call in ((login, "ops.assertions()"), ("mcp_heal", "ops.assert_roles()")):
+        with connect(cluster, role) as connection, pytest.raises(psycopg.Error) as refusal:
+            connection.execute(f"select {call}".encode())
+        assert refusal.value.sqlstate == "42501"

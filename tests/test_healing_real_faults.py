@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
 
+import anyio
 import asyncpg
 import psycopg
 import pytest
@@ -26,6 +27,7 @@ from mcp_server.pools import connect_as
 from tests import schema_tools as tools
 from tests.mcp_clients import agent
 from tests.test_drift import _ROWS, digests, printed
+from tests.test_heal_findings import found
 from tests.test_healing import attempts
 
 pytestmark = pytest.mark.anyio
@@ -167,6 +169,41 @@ async def test_a_connection_ended_by_an_administrator(platform: Server) -> None:
     await left_to_a_person(platform, failure.value, sqlstate, "transient", "Connect again")
 
 
+async def test_a_lock_that_is_not_given_up(platform: Server) -> None:
+    update = "update tasks set goal = 'new'"
+    with connect(platform, "atlas") as one, connect(platform, "atlas") as other:
+        one.execute(update)
+        other.execute("set lock_timeout = '50ms'")
+        with pytest.raises(psycopg.errors.LockNotAvailable) as failure:
+            other.execute(update)
+        other.rollback()
+        one.rollback()
+        other.execute(update)
+    await left_to_a_person(platform, failure.value, "55P03", "transient", "Run it again")
+
+
+@pytest.mark.parametrize(
+    ("limit", "sqlstate", "said"),
+    [
+        ("idle_in_transaction_session_timeout", "25P03", "commit before waiting"),
+        ("idle_session_timeout", "57P05", "pool_pre_ping"),
+    ],
+)
+async def test_a_session_that_was_left_open(
+    platform: Server, limit: str, sqlstate: str, said: str
+) -> None:
+    with connect(platform, "atlas", autocommit=True) as left_open:
+        left_open.execute(f"set {limit} = '20ms'".encode())
+        if sqlstate == "25P03":
+            left_open.execute("begin")
+        with pytest.raises(psycopg.Error) as failure:  # noqa: PT012
+            while True:
+                await anyio.sleep(0.1)
+                left_open.execute("select 1")
+        assert failure.value.sqlstate == sqlstate
+    await left_to_a_person(platform, failure.value, sqlstate, "transient", said)
+
+
 async def test_a_backend_killed_and_a_server_that_is_starting_up(instance: EmbeddedServer) -> None:
     """kill -9, as the kernel does where memory is short; then a recovery that takes its time."""
     server = instance.start()
@@ -267,6 +304,39 @@ async def test_a_disk_that_is_full(instance: EmbeddedServer, small_volume: Path)
             connection.execute("drop tablespace small")
 
 
+async def test_transaction_numbers_that_run_out(instance: EmbeddedServer) -> None:
+    """600 million of them are gone, as after months without a VACUUM that freezes."""
+    instance.start()
+    instance.stop()
+    # 2 bits for each transaction, 256 kB a file.
+    segment = 600
+    status = instance.data / "pg_xact" / f"{segment:04X}"
+    status.write_bytes(bytes(256 * 1024))
+    instance.account.own(status)
+    moved = instance.run_program(
+        "pg_resetwal", "--pgdata", instance.data, f"--next-transaction-id={segment << 20}"
+    )
+    assert moved.returncode == 0, moved
+    # Autovacuum would freeze by itself.
+    instance.options["autovacuum_freeze_max_age"] = "2000000000"
+    server = instance.start()
+    async with agent(server) as door:
+        entries = [
+            one for one in await found(door, "wraparound") if one["about"] == server.database
+        ]
+        (entry,) = entries
+        assert (entry["severity"], entry["alone"]) == ("critical", False)
+        healed = await door.call("postgres_heal", finding=entry)
+        assert (healed["outcome"], healed["healed"]) == ("left_to_a_person", False)
+        assert "VACUUM (FREEZE)" in healed["diagnosis"]["fix"]
+        assert attempts(server)[-1][:2] == ("left_to_a_person", "capacity")
+        # What it says does help.
+        tools.execute(server, "vacuum (freeze)")
+        about = [one["about"] for one in await found(door, "wraparound")]
+    assert server.database not in about
+    del instance.options["autovacuum_freeze_max_age"]
+
+
 def zeros(_page: bytes) -> bytes:
     """A page that was never written."""
     return bytes(_BLOCK)
@@ -325,6 +395,56 @@ async def test_a_damaged_index(
         for statement in answer["diagnosis"]["sql"]:
             connection.execute(statement.encode())
     assert tools.query(server, _INDEX_IS_SOUND) == [("",)]
+
+
+_FALSE_INDEXES = [
+    pytest.param(
+        (
+            # Rows that the index was never told of.
+            "update pg_index set indisready = false"
+            " where indexrelid = 'ix_logs_timestamp'::regclass",
+            "insert into logs (timestamp, level, source, message)"
+            " values (now() at time zone 'UTC', 'INFO', 'test', 'unseen')",
+            "update pg_index set indisready = true"
+            " where indexrelid = 'ix_logs_timestamp'::regclass",
+        ),
+        "XX001",
+        id="it lacks a row",
+    ),
+    pytest.param(
+        # Built in an order that is not any more, as after another version of a collation.
+        (
+            "create index upside_down on logs (message desc)",
+            "update pg_index set indoption = '0' where indexrelid = 'upside_down'::regclass",
+        ),
+        "XX002",
+        id="its order is another",
+    ),
+]
+
+
+@pytest.mark.parametrize(("falsify", "sqlstate"), _FALSE_INDEXES)
+async def test_an_index_that_only_amcheck_finds_to_be_false(
+    platform: Server, falsify: tuple[str, ...], sqlstate: str
+) -> None:
+    """No query fails: it answers wrongly. What amcheck says names the index, and REINDEX heals."""
+    tools.execute(platform, "create extension amcheck", *falsify)
+    name = "ix_logs_timestamp" if sqlstate == "XX001" else "upside_down"
+    sound = f"select bt_index_check('{name}', heapallindexed => true)"
+    with pytest.raises(psycopg.Error) as by_amcheck:
+        tools.query(platform, sound)
+    assert by_amcheck.value.sqlstate == sqlstate
+    said = f"Index {name}"
+    await left_to_a_person(platform, by_amcheck.value, sqlstate, "corruption", said)
+    # As pg_amcheck prints it, too: without the name of an exception.
+    printed_by_it = f'btree index "atlas.public.{name}":\n    ERROR:  {by_amcheck.value}'
+    await left_to_a_person(platform, printed_by_it, sqlstate, "corruption", said)
+    async with agent(platform) as door:
+        answer = await door.call("postgres_diagnose", error=printed_by_it)
+    with connect(platform, "postgres", autocommit=True) as connection:
+        for statement in answer["diagnosis"]["sql"]:
+            connection.execute(statement.encode())
+    assert tools.query(platform, sound) == [("",)]
 
 
 async def test_a_damaged_table(instance: EmbeddedServer) -> None:

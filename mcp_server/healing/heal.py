@@ -23,7 +23,7 @@ from mcp_server.healing.attempt import Attempt, recorded
 from mcp_server.healing.diagnosis import Diagnosis, Fix, diagnose, diagnose_drift
 from mcp_server.healing.errors import Seen, read_error
 from mcp_server.healing.performance import improve
-from mcp_server.healing.proof import assertions, check_assertions, check_rows, witness
+from mcp_server.healing.proof import as_assertions, check_assertions, check_rows, witness
 from mcp_server.pools import Capability
 from mcp_server.session import facts_on
 from mcp_server.sql import sql_text
@@ -327,13 +327,10 @@ async def _clean_up(
 
 
 async def _asserted(access: Access) -> dict[str, str | None]:
-    found: dict[str, str | None] = {}
-
-    async def ask(connection: AgentConnection) -> None:
-        found.update(await assertions(connection))
-
-    await patiently(lambda: access.sessions.maintain(access.caller, ask))
-    return found
+    found = await access.sessions.catalogue(
+        access.caller, "healing_assertions", capability=Capability.HEAL
+    )
+    return as_assertions(found)
 
 
 async def _check_gone(access: Access, differences: list[Difference]) -> None:

@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any
 
+import asyncpg
+
 from mcp_server.connection import AgentConnection
 from mcp_server.failure import Failure
 from mcp_server.sql import sql_text
@@ -78,7 +80,11 @@ async def witness(connection: AgentConnection, touched: Iterable[str]) -> Witnes
 
 async def assertions(connection: AgentConnection) -> dict[str, str | None]:
     """The assertions of sql/checks, each with what it has found; None where it holds."""
-    records = await connection.fetch(sql_text("healing_assertions"))
+    return as_assertions(await connection.fetch(sql_text("healing_assertions")))
+
+
+def as_assertions(records: Iterable[asyncpg.Record]) -> dict[str, str | None]:
+    """What the query healing_assertions answered, as `assertions` does."""
     return {record["assertion"]: record["broken"] for record in records}
 
 
