@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass
 from functools import cache
 from typing import Any
 
-from database.catalogue.facts import Definition, Key, declared_facts, quoted
+from database.catalogue.facts import Definition, Facts, Key, declared_facts, quoted
 
 _DEFINITION = re.compile(r"FOREIGN KEY \((.+?)\) REFERENCES ([^(]+)\((.+?)\)")
 
@@ -53,11 +53,15 @@ def declared_references() -> str:
     return json.dumps([asdict(one) for one in references()])
 
 
-def lacking(reference: Reference) -> list[str]:
-    """The columns of the parent that nobody but its author knows: it cannot be made up."""
+def lacking(reference: Reference, facts: Facts | None = None) -> list[str]:
+    """The columns of the parent that nobody but its author knows: it cannot be made up.
+
+    Args:
+        facts: of the parent, where sql/ may not declare it.
+    """
     return [
         name
-        for name, fact in _needed(reference).items()
+        for name, fact in _needed(reference, facts).items()
         if not fact.get("backfill") or fact.get("identity")
     ]
 
@@ -90,11 +94,11 @@ def parents_statement(reference: Reference) -> str:
     )
 
 
-def _needed(reference: Reference) -> dict[str, dict[str, Any]]:
+def _needed(reference: Reference, facts: Facts | None = None) -> dict[str, dict[str, Any]]:
     """The columns of the parent that must be given a value, but for the key."""
     return {
         key.name: fact
-        for key, fact in declared_facts().items()
+        for key, fact in (facts or declared_facts()).items()
         if key.kind == "column"
         and f"{key.schema}.{key.relation}" == reference.parent
         and _is_needed(fact, is_key=key.name in reference.parent_columns)

@@ -1,18 +1,20 @@
 -- Rows in migration.quarantine, and how they come back.
 --
--- A migration puts rows there that never arrived, in the words of SQLite (migration/quarantine). Healing puts rows
--- there that were here already (86_orphans.sql): they are of no run (run_id is NULL), and each value is PostgreSQL's
--- own text of it, which was tried to give the very same row. One list holds both. `python -m migration quarantine`
--- replays both, those of no run by replay() here. Agents' postgres_heal, whose image holds no migration code, replays
--- by replay_fitting(): those of no run, and of a migration's those whose values say the same in both worlds.
+-- A migration puts rows there that never arrived, in the words of SQLite (migration/quarantine). Healing puts
+-- rows there that were here already (86_orphans.sql): they are of no run (run_id is NULL), and each value is
+-- PostgreSQL's own text of it, which was tried to give the very same row. One list holds both. `python -m
+-- migration quarantine` replays both, those of no run by replay() here. Agents' postgres_heal, whose image
+-- holds no migration code, replays by replay_fitting(): those of no run, and of a migration's those whose
+-- values say the same in both worlds.
 --
--- SECURITY INVOKER, all of them: what they read and write, the caller's rights and policies decide. With the rights
--- of an owner they would be a way round row-level security, since they take the name of any table.
+-- SECURITY INVOKER, all of them: what they read and write, the caller's rights and policies decide. With the
+-- rights of an owner they would be a way round row-level security, since they take the name of any table.
 -- PL/pgSQL, since the tables are not known before.
 
 set local search_path = 'declared_ops', 'pg_catalog';
 
--- A value as migration.quarantine.row_values has it: a long one is referred to, its bytes are in quarantine_piece.
+-- A value as migration.quarantine.row_values has it: a long one is referred to, its bytes are in
+-- quarantine_piece.
 create function cell(content text) returns jsonb
 language sql immutable
 set search_path to 'pg_catalog', 'pg_temp'
@@ -51,9 +53,10 @@ begin
 end
 $$;
 
--- A row that a migration refused, as its plan would convert it now: {"contents": column → text that PostgreSQL reads,
--- "cells": column → what replayed_values has}. Only what is the same in both worlds, whoever looks at it; where a
--- policy, a format or an expression decides, it is the migration's (0A000), and so a person's.
+-- A row that a migration refused, as its plan would convert it now: {"contents": column → text that
+-- PostgreSQL reads, "cells": column → what replayed_values has}. Only what is the same in both worlds,
+-- whoever looks at it; where a policy, a format or an expression decides, it is the migration's (0A000), and
+-- so a person's.
 create function loaded_values(entry bigint) returns jsonb
 language plpgsql stable
 set search_path to 'pg_catalog', 'pg_temp'
@@ -169,7 +172,8 @@ begin
 end
 $$;
 
--- Puts a row back where it was, or was meant for, with all constraints on, compares it, and marks it as replayed.
+-- Puts a row back where it was, or was meant for, with all constraints on, compares it, and marks it as
+-- replayed.
 --   entry      its id
 --   repaired   column → text or null: what is put in the place of its values
 create function replay(entry bigint, repaired jsonb) returns void
@@ -283,8 +287,9 @@ begin
 end
 $$;
 
--- Tries the rows that are in quarantine for a reason, as they are: those whose parent is there by now fit, or whose
--- place is free, or whose column is wider, in whatever order. NULL for those that are back, else the SQLSTATE of what still refuses them.
+-- Tries the rows that are in quarantine for a reason, as they are: those whose parent is there by now fit, or
+-- whose place is free, or whose column is wider, in whatever order. NULL for those that are back, else the
+-- SQLSTATE of what still refuses them.
 --   most   rows that are tried
 create function replay_fitting(
     of_table text, of_column text, of_state text, most bigint

@@ -36,8 +36,8 @@ begin
 end
 $$;
 
--- Moves the rows that break a foreign key, which is there and not validated, into quarantine: their ids there.
--- All of them, each exactly as it was, or an error.
+-- Moves the rows that break a foreign key, which is there and not validated, into quarantine: their ids
+-- there. All of them, each exactly as it was, or an error.
 --   key         the oid of the foreign key
 --   references_ the foreign keys that sql/ declares, as health_orphans.sql takes them: one that is missing
 --               says even so that a row is referred to

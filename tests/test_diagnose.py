@@ -4,7 +4,7 @@ import asyncpg
 import psycopg
 import pytest
 
-from database.catalogue.facts import declared_facts
+from database.catalogue.facts import Key, declared_facts
 from mcp_server.healing.diagnosis import diagnose
 from mcp_server.healing.errors import read_error
 from mcp_server.healing.states import knowledge
@@ -207,3 +207,22 @@ def test_the_longest_text_of_a_column_is_told() -> None:
         "update logs set source = $1", [], live, live,
     )  # fmt: skip
     assert "The most characters: logs.source 5." in found.fix.words
+
+
+def test_a_parent_that_sql_does_not_know_is_not_made_up() -> None:
+    live = dict(declared_facts())
+    column = {"type": "text", "not_null": True}
+    live |= {
+        Key("column", "public", "dataset_a", "row_id"): {**column, "type": "integer"},
+        Key("column", "public", "dataset_a", "name"): column,
+        Key("constraint", "public", "dataset_b", "dataset_b_a_fkey"): {
+            "type": "f", "definition": "FOREIGN KEY (a) REFERENCES public.dataset_a(row_id)",
+        },
+    }  # fmt: skip
+    text = (
+        'insert or update on table "dataset_b" violates foreign key constraint "dataset_b_a_fkey"'
+        '\nDETAIL:  Key (a)=(7) is not present in table "dataset_a".'
+    )
+    fix = diagnose(read_error(text), None, [], live, live).fix
+    assert "It needs its name as well" in fix.words
+    assert fix.statements == ("""select * from public.dataset_a where "row_id" = '7'""",)

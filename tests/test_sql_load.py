@@ -236,6 +236,12 @@ DAMAGES = {
     "an event trigger": "drop event trigger healing_ends",
     "an event trigger switched off": "alter event trigger healing_begins disable",
     "the caller's path": "alter function app.context() reset search_path",
+    "rows put back with an owner's rights": (
+        "alter function ops.replay(bigint, jsonb) security definer"
+    ),
+    "orphans moved with an owner's rights": (
+        "alter function ops.quarantine_orphans(oid, jsonb, bigint) security definer"
+    ),
 }
 
 

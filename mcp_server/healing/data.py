@@ -8,7 +8,7 @@ import re
 from collections.abc import Iterable
 from typing import NamedTuple
 
-from database.catalogue.facts import Facts, quoted
+from database.catalogue.facts import Facts, declared_facts, quoted
 from mcp_server.healing.errors import Seen
 from mcp_server.references import Reference, lacking, parse, references, row_statement
 
@@ -66,7 +66,8 @@ def orphan(seen: Seen, live: Facts) -> Advice | None:
         return Advice(f"Rows of {child} still refer to the row of {parent} by {ours}: they first.")
     value = found["value"] if (found := _CHILD.search(seen.text)) else None
     which = f" with ({theirs}) = ({value})" if value is not None else ""
-    lacks = lacking(reference)
+    # What sql/ declares has values for old rows with it.
+    lacks = lacking(reference, {**live, **declared_facts()})
     needs = (
         f" It needs its {', '.join(lacks)} as well, which only its author knows." if lacks else ""
     )

@@ -88,6 +88,8 @@ async def heal_orphans(
                 done["error"] = {
                     "sqlstate": failure.sqlstate, "error": failure.error, "hint": failure.hint
                 }  # fmt: skip
+                for name in (remedy, "verified", "undo"):
+                    done.pop(name, None)
                 left = failure.sqlstate in LEFT_TO_A_PERSON
                 attempt.outcome = "left_to_a_person" if left else "failed"
         after = drift(declared_facts(), await access.sessions.facts(access.caller))
@@ -105,9 +107,7 @@ def _in_order(keys: list[Difference]) -> list[Difference]:
     """Those of children before those of their parents: an orphan may be another's parent."""
     waiting, ordered = list(keys), []
     while waiting:
-        parents = {
-            (one.key.relation, reference_named(one.key.name).parent) for one in waiting
-        }  # fmt: skip
+        parents = {(one.key.relation, reference_named(one.key.name).parent) for one in waiting}
         free = [
             one
             for one in waiting
