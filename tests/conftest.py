@@ -24,7 +24,7 @@ settings.load_profile("ordinary")
 SHARED = Path(__file__).resolve().parents[2] / "shared"
 
 _MEMORY = Path("/dev/shm")
-_ENOUGH = 6 << 30  # bytes; two workers use less than two thirds of it
+_ENOUGH = 6 << 30  # bytes; each of three workers uses less than a third of it
 
 
 def pytest_configure() -> None:
