@@ -7,6 +7,9 @@ BIN := $(VENV)/bin
 # Changes with the dependencies: the stamp is older then, and they are installed again.
 READY := $(VENV)/.ready
 
+# Three for two processors: a test waits a good part of its time for sessions, locks and timers.
+WORKERS ?= $(shell echo $$(($$(getconf _NPROCESSORS_ONLN) * 3 / 2)))
+
 SQLITE ?=
 SIZE ?= 5MB
 BENCH ?=
@@ -37,13 +40,13 @@ down: ## Stop the containers; the data stays
 	docker compose down
 
 test: $(READY) ## Run the tests that need no Docker
-	$(BIN)/python -m pytest -m "not docker and not deep" --numprocesses auto --dist loadfile
+	$(BIN)/python -m pytest -m "not docker and not deep" --numprocesses $(WORKERS) --dist worksteal
 
 test-docker: $(READY) ## Run the tests of images and containers
 	$(BIN)/python -m pytest -m docker tests/docker
 
 test-deep: $(READY) ## Run the long tests, by hand
-	$(BIN)/python -m pytest -m deep --numprocesses auto --dist loadfile
+	$(BIN)/python -m pytest -m deep --numprocesses auto --dist worksteal
 
 lint: $(READY) ## Check style, types, imports, SQL, Dockerfiles and shell scripts
 	$(BIN)/ruff check .

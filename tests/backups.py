@@ -15,7 +15,7 @@ from backup.repository import Backup, Repository
 from database.apply import apply_schema
 from database.embedded.server import EmbeddedServer
 from database.settings import Server
-from tests.programs import CHECKOUT, environment, query
+from tests.programs import CHECKOUT, environment, query, run_python
 
 
 @dataclass
@@ -46,15 +46,8 @@ class Place:
         self, command: str, *arguments: object, **settings: object
     ) -> subprocess.CompletedProcess[str]:
         """`python scripts/<command>.py …`, as the documentation has it."""
-        return subprocess.run(
-            [sys.executable, f"scripts/{command}.py", *map(str, arguments)],
-            cwd=CHECKOUT,
-            env=self.settings(**settings),
-            capture_output=True,
-            text=True,
-            check=False,
-            timeout=240,
-        )
+        variables = self.settings(**settings)
+        return run_python(f"scripts/{command}.py", *arguments, variables=variables)
 
     def start(self, command: str, *arguments: object, **settings: object) -> subprocess.Popen[str]:
         """The same, running."""

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import psycopg
 import pytest
 from hypothesis import settings
 from psycopg import sql
@@ -23,7 +24,7 @@ settings.load_profile("ordinary")
 SHARED = Path(__file__).resolve().parents[2] / "shared"
 
 _MEMORY = Path("/dev/shm")
-_ENOUGH = 6 << 30  # bytes; two workers use less than two thirds of it
+_ENOUGH = 6 << 30  # bytes; each of three workers uses less than a third of it
 
 
 def pytest_configure() -> None:
@@ -71,16 +72,7 @@ def fresh_database(cluster: Server) -> Iterator[Server]:
                 sql.Identifier(name), sql.Identifier(cluster.database)
             )
         )
-        # A copy does not inherit the privileges on the database itself.
-        for role in ("atlas", "migrator", "mcp_read", "mcp_write", "mcp_heal", "mcp_audit"):
-            connection.execute(
-                sql.SQL("grant connect on database {} to {}").format(
-                    sql.Identifier(name), sql.Identifier(role)
-                )
-            )
-        connection.execute(
-            sql.SQL("grant create on database {} to migrator").format(sql.Identifier(name))
-        )
+        grant_as_in(connection, cluster.database, name)
     try:
         yield cluster.with_database(name)
     finally:
@@ -88,6 +80,27 @@ def fresh_database(cluster: Server) -> Iterator[Server]:
             connection.execute(
                 sql.SQL("drop database {} with (force)").format(sql.Identifier(name))
             )
+
+
+def grant_as_in(
+    connection: psycopg.Connection[tuple[object, ...]], original: str, copy: str
+) -> None:
+    """Give a copy the privileges on the database itself, which it does not inherit."""
+    granted = connection.execute(
+        "select privilege_type, grantee::regrole::text from pg_database"
+        " cross join aclexplode(datacl) where datname = %s and grantee <> datdba",
+        [original],
+    ).fetchall()
+    database = sql.Identifier(copy)
+    connection.execute(sql.SQL("revoke all on database {} from public").format(database))
+    for privilege, role in granted:
+        connection.execute(
+            sql.SQL("grant {} on database {} to {}").format(
+                sql.SQL(str(privilege)),
+                database,
+                sql.SQL("public") if role == "-" else sql.Identifier(str(role)),
+            )
+        )
 
 
 @pytest.fixture(scope="session")

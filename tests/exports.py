@@ -2,7 +2,6 @@
 
 import sqlite3
 import subprocess
-import sys
 from contextlib import closing
 from pathlib import Path
 
@@ -11,21 +10,14 @@ from migration.digest import RowDigester, source_digest
 from migration.plan import Plan, TablePlan
 from migration.rows import rows_at
 from migration.schema import Table, read_schema
-from tests.programs import CHECKOUT, environment, query
+from tests.programs import environment, query, run_python
 
 
 def export(
     server: Server, path: Path, *options: str, **settings: object
 ) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "scripts/backup.py", "export-sqlite", str(path), *options],
-        cwd=CHECKOUT,
-        env=environment(server, **settings),
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=240,
-    )
+    variables = environment(server, **settings)
+    return run_python("scripts/backup.py", "export-sqlite", path, *options, variables=variables)
 
 
 def differing(server: Server, before: Path, after: Path) -> list[str]:

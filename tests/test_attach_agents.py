@@ -24,7 +24,7 @@ from sqlalchemy.ext.asyncio import create_async_engine
 from database.errors import UsageError
 from database.settings import Server
 from scripts.attach import env_text, json_text, yaml_text
-from tests.programs import CHECKOUT, environment
+from tests.programs import CHECKOUT, environment, run_python
 
 plugins.register("atlas", "atlas_sqlalchemy", "AtlasPlugin")
 
@@ -94,14 +94,7 @@ def command(config: Path, *options: object) -> list[str]:
 def attach(
     server: Server, config: Path, *options: object, code: int = 0
 ) -> subprocess.CompletedProcess[str]:
-    ran = subprocess.run(
-        command(config, *options),
-        cwd=CHECKOUT,
-        env=environment(server),
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    ran = run_python(*command(config, *options)[1:], variables=environment(server))
     assert ran.returncode == code, ran.stdout + ran.stderr
     return ran
 

@@ -237,7 +237,6 @@ def test_no_agent_writes_a_row_without_a_call(audited: Server, role: str, statem
 
 
 def test_a_table_that_an_agent_or_a_migration_makes_is_recorded_at_once(database: Server) -> None:
-    tools.load(database)
     with connect(database, "mcp_heal", autocommit=True) as connection:
         connection.execute("create table healed (id integer primary key)")
         connection.execute("grant select, insert on healed to mcp_write")

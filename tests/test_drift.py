@@ -68,7 +68,7 @@ def repair(server: Server, *, by_hand: bool = True) -> None:
 
 @pytest.fixture
 def loaded(database: Server) -> Server:
-    tools.load(database)
+    """A copy of the database as sql/ leaves it."""
     return database
 
 

@@ -23,8 +23,6 @@ pytestmark = pytest.mark.anyio
 @pytest.fixture
 def platform(database: Server) -> Server:
     """A database as sql/ declares it, with rows."""
-    # A copy of a database does not have its grants.
-    tools.load(database)
     tools.execute(database, *_ROWS)
     return database
 

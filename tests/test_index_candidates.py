@@ -61,7 +61,6 @@ def test_a_long_name_is_cut_by_bytes() -> None:
 
 
 async def test_the_order_of_a_query_is_healed_by_an_index_that_is_used(database: Server) -> None:
-    tools.load(database)
     tools.execute(database, *_ROWS, *[_ROWS[3]] * 20, "analyze logs")
     query = "select id from logs order by message limit 5"
     async with stdio_agent(database) as door:
@@ -91,7 +90,6 @@ async def test_the_order_of_a_query_is_healed_by_an_index_that_is_used(database:
 async def test_nulls_are_healed_by_a_partial_index_and_it_goes_where_it_is_useless(
     database: Server,
 ) -> None:
-    tools.load(database)
     tools.execute(
         database,
         *_ROWS,
@@ -118,7 +116,6 @@ async def test_nulls_are_healed_by_a_partial_index_and_it_goes_where_it_is_usele
 
 async def test_what_the_planner_believes_wrongly_is_found_by_running_it(database: Server) -> None:
     """Statistics say that a message is rare; half of the rows have it by now."""
-    tools.load(database)
     tools.execute(
         database,
         "alter table logs set (autovacuum_enabled = false)",
@@ -143,7 +140,6 @@ async def test_what_the_planner_believes_wrongly_is_found_by_running_it(database
 async def test_a_query_that_cannot_be_run_to_its_end_is_judged_by_its_cost(
     database: Server,
 ) -> None:
-    tools.load(database)
     tools.execute(database, *_ROWS, *[_ROWS[3]] * 20, "analyze logs")
     query = "select 1 / (length(level) - length(level)) from logs where message = 'message 77'"
     async with agent(database) as door:

@@ -53,7 +53,6 @@ LEFT = """
 @pytest.fixture
 def arena(database: Server) -> Iterator[Server]:
     """The real schema with two sessions in it, and what else the attacks name."""
-    tools.load(database)
     run_psql(database, TESTS / "fixtures" / "two_sessions.sql")
     run_psql(database, TESTS / "sql" / "attack_neighbours.sql")
     yield database

@@ -43,7 +43,6 @@ GATE_ALONE = {
 async def test_the_gate_refuses_what_the_rights_refuse_and_little_more(
     database: Server, login: Capability
 ) -> None:
-    tools.load(database)
     pools = Pools(Settings(), lambda: database)
     async with pools.connection(login, "begin") as connection:
         names = [row[0] for row in await connection.fetch("select distinct proname from pg_proc")]
@@ -103,7 +102,6 @@ HOLES = [
 async def test_what_acts_is_refused_in_whatever_form_it_is_called(
     database: Server, sql: str
 ) -> None:
-    tools.load(database)
     async with agent(database) as a:
         answer = await a.query(sql)
         assert answer["refused_by"] == "gate", answer

@@ -20,7 +20,6 @@ TASK = "a0000000-0000-4000-8000-00000000000{}"
 @pytest.fixture
 def filled(database: Server) -> Server:
     """Two sessions with a task each and its step, files, and tables with cascades."""
-    tools.load(database)
     tools.execute(
         database,
         *(f"insert into sessions values ('{s}', now(), null, '{{}}')" for s in (A, B)),

@@ -4,6 +4,8 @@ from pathlib import Path
 
 import pytest
 
+from database.connect import connect
+from database.drift import table_drift
 from database.settings import Server
 from tests import schema_tools as tools
 from tests.migrations import LOGS, log_row, make, migrate
@@ -93,6 +95,14 @@ def test_drift_is_refused_and_what_repairs_it_is_said(
     else:
         tools.load(database)
     assert migrate(database, source).returncode == 0
+
+
+def test_no_declared_table_is_passed_over(database: Server) -> None:
+    tools.execute(database, *(f"alter table {name} set schema app" for name in tools.TABLES))
+    with connect(database, "postgres", autocommit=True) as connection:
+        found = {name: table_drift(connection, [name, "mine"]) for name in tools.TABLES}
+        assert [name for name, drift in found.items() if not drift] == []
+        assert table_drift(connection, ["mine", "its own", 'a "b"', "(", "data\\base"]) == []
 
 
 def test_what_is_there_beyond_sql_is_no_drift(database: Server, tmp_path: Path) -> None:

@@ -50,7 +50,6 @@ def test_what_heals_works(everything: Server, statement: str) -> None:
 
 
 def test_indexes_are_built_and_dropped_concurrently(database: Server) -> None:
-    tools.load(database)
     tools.execute(
         database,
         "create index concurrently ix_new on tasks (goal)",

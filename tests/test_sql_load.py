@@ -21,9 +21,14 @@ JANUARY = Path(__file__).parent / "fixtures" / "schema_2026_01.sql"
 
 @pytest.fixture
 def loaded(database: Server) -> Server:
-    """A copy of the database on which sql/ was applied: the copy has lost its own privileges."""
-    tools.load(database)
+    """A copy of the database as sql/ leaves it."""
     return database
+
+
+@pytest.fixture(scope="module")
+def whole(cluster: Server) -> str:
+    """The schema that each copy begins with, as pg_dump prints it."""
+    return tools.dump(cluster)
 
 
 @pytest.fixture
@@ -50,6 +55,20 @@ def test_a_second_run_says_nothing_and_rewrites_no_catalogue_row(loaded: Server)
 def test_the_first_run_says_nothing_either(empty: Server) -> None:
     assert tools.load(empty) == ""
     assert tools.check(empty) == ""
+
+
+def test_a_copy_for_a_test_is_as_sql_leaves_it(loaded: Server, whole: str) -> None:
+    before = tools.catalogue(loaded)
+    rights = """
+        select acl::text from pg_database cross join unnest(datacl) as acl
+        where datname = current_database() order by 1
+    """
+    given = tools.query(loaded, rights)
+    assert tools.dump(loaded) == whole
+    assert tools.load(loaded) == ""
+    assert tools.catalogue(loaded) == before
+    assert tools.query(loaded, rights) == given
+    assert tools.check(loaded) == ""
 
 
 def test_nothing_of_the_scratch_schemas_stays(loaded: Server) -> None:
@@ -109,11 +128,10 @@ def test_january_s_rows_get_what_the_platform_would_have_written(empty: Server) 
 
 
 @pytest.mark.parametrize("table", tools.TABLES)
-def test_a_lost_table_comes_back(loaded: Server, table: str) -> None:
-    before = tools.dump(loaded)
+def test_a_lost_table_comes_back(loaded: Server, whole: str, table: str) -> None:
     tools.execute(loaded, f"drop table public.{table} cascade")
     tools.load(loaded)
-    assert tools.dump(loaded) == before
+    assert tools.dump(loaded) == whole
     assert tools.check(loaded) == ""
 
 
@@ -246,13 +264,14 @@ DAMAGES = {
 
 
 @pytest.mark.parametrize("damage", DAMAGES.values(), ids=DAMAGES.keys())
-def test_a_damage_is_found_by_the_checks_and_repaired(loaded: Server, damage: str) -> None:
-    before = tools.in_any_order(tools.dump(loaded))
+def test_a_damage_is_found_by_the_checks_and_repaired(
+    loaded: Server, whole: str, damage: str
+) -> None:
     tools.execute(loaded, damage)
     with pytest.raises(TargetError):
         tools.check(loaded)
     assert tools.load(loaded) == ""
-    assert tools.in_any_order(tools.dump(loaded)) == before
+    assert tools.in_any_order(tools.dump(loaded)) == tools.in_any_order(whole)
     assert tools.check(loaded) == ""
 
 

@@ -16,8 +16,7 @@ LOG = "insert into logs (timestamp, level, source, message) values (now(), 'INFO
 
 @pytest.fixture
 def loaded(database: Server) -> Server:
-    """A copy of the database on which sql/ was applied: the copy has lost its own privileges."""
-    tools.load(database)
+    """A copy of the database as sql/ leaves it."""
     return database
 
 
