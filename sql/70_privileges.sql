@@ -71,8 +71,11 @@ insert into declared.privilege (kind, schema, name, role, rights) values
 -- Attempts at healing are recorded as calls are, and one heals at a time.
 ('schema', 'ops', null, 'mcp_audit', '{USAGE}'),
 ('table', 'ops', 'healing_attempt', 'mcp_audit', '{SELECT}'),
+('table', 'ops', 'built_index', 'mcp_audit', '{SELECT}'),
 ('function', 'ops', 'ops.begin_attempt(jsonb)', 'mcp_audit', '{EXECUTE}'),
 ('function', 'ops', 'ops.end_attempt(uuid,jsonb)', 'mcp_audit', '{EXECUTE}'),
+('function', 'ops', 'ops.begin_index(jsonb)', 'mcp_audit', '{EXECUTE}'),
+('function', 'ops', 'ops.end_index(uuid,text)', 'mcp_audit', '{EXECUTE}'),
 ('schema', 'ops', null, 'mcp_heal', '{USAGE}'),
 ('function', 'ops', 'ops.lock_healing()', 'mcp_heal', '{EXECUTE}'),
 ('function', 'ops', 'ops.lock_healing_session()', 'mcp_heal', '{EXECUTE}'),
@@ -82,6 +85,11 @@ insert into declared.privilege (kind, schema, name, role, rights) values
 ('function', 'ops', 'ops.prepared_transactions()', 'mcp_read', '{EXECUTE}'),
 ('function', 'ops', 'ops.sequence_use()', 'mcp_read', '{EXECUTE}'),
 ('function', 'ops', 'ops.replicas()', 'mcp_read', '{EXECUTE}'),
+('function', 'ops', 'ops.slow_statements()', 'mcp_read', '{EXECUTE}'),
+('function', 'ops', 'ops.built_indexes()', 'mcp_read', '{EXECUTE}'),
+-- Healing looks again, on its own connection, before it drops an index.
+('function', 'ops', 'ops.built_indexes()', 'mcp_heal', '{EXECUTE}'),
+('function', 'ops', 'ops.replicas()', 'mcp_heal', '{EXECUTE}'),
 ('sequence', 'public', null, 'atlas_guard', '{SELECT}'),
 -- Whoever creates a table puts the trigger on it (event trigger audit_follows).
 ('schema', 'audit', null, 'atlas_owner', '{USAGE}'),

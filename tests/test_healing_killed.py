@@ -114,11 +114,11 @@ async def watched(server: Server, killer: Killer) -> AsyncIterator[Server]:
         proxy.close()
 
 
-async def heal_and_die(server: Server, killer: Killer) -> None:
+async def heal_and_die(server: Server, killer: Killer, *arguments: str) -> None:
     """Heal in a process of its own, until the killer comes."""
     async with watched(server, killer) as way:
         killer.process = await asyncio.create_subprocess_exec(
-            sys.executable, "-m", "tests.heal_once",
+            sys.executable, "-m", "tests.heal_once", *arguments,
             cwd=CHECKOUT, env=environment(way),
             stdout=asyncio.subprocess.DEVNULL, stderr=asyncio.subprocess.PIPE,
         )  # fmt: skip

@@ -34,6 +34,8 @@ GATE_ALONE = {
     "prepared_transactions",
     "sequence_use",
     "replicas",
+    "slow_statements",
+    "built_indexes",
 }
 
 

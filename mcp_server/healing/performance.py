@@ -6,12 +6,15 @@ rights of the agent that asks.
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from typing import Any
 
 from database.catalogue.facts import Facts, quoted
 from mcp_server.failure import Failure
 from mcp_server.gate import Statement
+from mcp_server.healing.attempt import Outcome
+from mcp_server.healing.built import building
+from mcp_server.healing.plans import generic_plan
 from mcp_server.healing.shapes import Candidate, asked_by
 from mcp_server.tools.tool import Access
 
@@ -30,8 +33,9 @@ async def plan_of(access: Access, query: str, *, analyze: bool = False) -> dict[
     Raises:
         Failure: the gate or PostgreSQL refuses the query.
     """
-    options = "analyze, buffers" if analyze else "generic_plan"
-    statement = access.gate.query(f"explain ({options}, format json) {query}")
+    if not analyze:
+        return await generic_plan(access, query)
+    statement = access.gate.query(f"explain (analyze, buffers, format json) {query}")
     rows = await access.sessions.read(access.caller, statement, 1)
     (document,) = rows.rows[0].values()
     plan: dict[str, Any] = document[0]
@@ -138,9 +142,12 @@ def covering(candidate: Candidate, live: Facts) -> str | None:
 
 
 async def improve(
-    access: Access, query: str | None, *, dry_run: bool
-) -> tuple[Any, dict[str, Any]]:
+    access: Access, query: str | None, *, dry_run: bool, tried: Collection[str] = ()
+) -> tuple[Outcome, dict[str, Any]]:
     """Make a query cheaper by an index, where one really does.
+
+    Args:
+        tried: definitions of indexes that are not built, since they did not help it.
 
     Returns:
         The outcome of the attempt, and what was done.
@@ -157,7 +164,13 @@ async def improve(
         if not wanted:
             report["words"] = "No index would help: rewrite the query, or ask for less."
             return "left_to_a_person", report
-        if dry_run:
+        wanted = [one for one in wanted if one.definition not in tried]
+        if not wanted:
+            report["words"] = (
+                "The indexes that it asks for were built lately, did not help and were dropped: "
+                "rewrite the query, or ask for less."
+            )
+        if dry_run or not wanted:
             return "left_to_a_person", report
         for candidate in wanted:
             if await try_index(access, candidate, query, report):
@@ -176,29 +189,51 @@ async def try_index(
     Raises:
         Failure: it cannot be built; then nothing of it is left.
     """
-    before = (await plan_of(access, query))["Plan"]["Total Cost"] if query else None
-    read_before = await _blocks_read(access, query, report) if query else None
-    await access.sessions.change_schema(
-        access.call, access.gate.schema(candidate.definition, False)
-    )
-    report["built"] = candidate.name
+    statement = access.gate.schema(candidate.definition, False)
     if query is None:
+        await access.sessions.change_schema(access.call, statement)
+        report["built"] = candidate.name
         return True
+    before = (await plan_of(access, query))["Plan"]["Total Cost"]
+    read_before = await _blocks_read(access, query, report)
+    async with building(access.recorder, candidate, query) as trial:
+        await access.sessions.change_schema(access.call, statement)
+        trial.outcome = "kept"
+        report["built"] = candidate.name
+        if await _helps(access, candidate, query, report, (before, read_before)):
+            return True
+        drop = f"drop index concurrently public.{quoted(candidate.name)}"
+        await access.sessions.change_schema(
+            access.call, Statement(drop, "DROP INDEX", candidate.name, in_transaction=False)
+        )
+        trial.outcome = "dropped"
+    return False
+
+
+async def _helps(
+    access: Access,
+    candidate: Candidate,
+    query: str,
+    report: dict[str, Any],
+    was: tuple[float, int | None],
+) -> bool:
+    """Whether the query is cheaper by an index that was built.
+
+    Args:
+        was: the cost of its plan, and the blocks that it read, without the index.
+    """
+    before, read_before = was
     plan = await plan_of(access, query)
     after = plan["Plan"]["Total Cost"]
     taken = any(node.get("Index Name") == candidate.name for node in nodes_of(plan))
     report |= {"cost_before": before, "cost_after": after, "index_is_used": taken}
     why = f"the query costs {after} instead of {before}"
-    if taken and before is not None and after <= before * _FACTOR:
+    if taken and after <= before * _FACTOR:
         read_after = await _blocks_read(access, query, report) if read_before is not None else None
         report |= {"blocks_before": read_before, "blocks_after": read_after}
         if read_before is None or (read_after is not None and read_after <= read_before):
             return True
         why = f"the query, run for real, reads {read_after} blocks instead of {read_before}"
-    drop = f"drop index concurrently public.{quoted(candidate.name)}"
-    await access.sessions.change_schema(
-        access.call, Statement(drop, "DROP INDEX", candidate.name, in_transaction=False)
-    )
     report["dropped"] = f"{why}: not worth it"
     return False
 

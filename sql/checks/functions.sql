@@ -27,7 +27,10 @@ begin
             login.name <> 'mcp_audit' and pg_proc.oid = 'app.set_context(text)'::regprocedure
             or login.name = 'mcp_audit'
             and pg_proc.oid
-            in ('ops.begin_attempt(jsonb)'::regprocedure, 'ops.end_attempt(uuid, jsonb)'::regprocedure)
+            in (
+                'ops.begin_attempt(jsonb)'::regprocedure, 'ops.end_attempt(uuid, jsonb)'::regprocedure,
+                'ops.begin_index(jsonb)'::regprocedure, 'ops.end_index(uuid, text)'::regprocedure
+            )
             or login.name = 'mcp_heal'
             and pg_proc.oid in ('ops.lock_healing()'::regprocedure, 'ops.lock_healing_session()'::regprocedure)
             or login.name in ('mcp_write', 'mcp_heal')
