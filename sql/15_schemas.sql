@@ -21,7 +21,8 @@ insert into declared.owned_schema (name, owner) values
 
 -- In schema ops, where nothing of theirs is in anybody's search_path. An extension is created where the server has it
 -- and the administrator may: a superuser, or anybody who may create in the database where it is trusted. What is not
--- there is not used, and is no drift: slow statements are not found then, and texts get no trigram index.
+-- there is not used, and is no drift: slow statements are not found then, texts get no trigram index, and indexes are
+-- built to be judged.
 create table declared.extension (
     name text primary key,
     schema text not null,
@@ -31,4 +32,5 @@ create table declared.extension (
 
 insert into declared.extension (name, schema, loaded_with) values
 ('pg_stat_statements', 'ops', 'pg_stat_statements.max'),
-('pg_trgm', 'ops', null);
+('pg_trgm', 'ops', null),
+('hypopg', 'ops', null);

@@ -87,6 +87,10 @@ insert into declared.privilege (kind, schema, name, role, rights) values
 ('function', 'ops', 'ops.replicas()', 'mcp_read', '{EXECUTE}'),
 ('function', 'ops', 'ops.slow_statements()', 'mcp_read', '{EXECUTE}'),
 ('function', 'ops', 'ops.built_indexes()', 'mcp_read', '{EXECUTE}'),
+('function', 'ops', 'ops.suppose_index(text)', 'mcp_read', '{EXECUTE}'),
+('function', 'ops', 'ops.suppose_nothing()', 'mcp_read', '{EXECUTE}'),
+-- To find the table of an index that is supposed.
+('schema', 'public', null, 'atlas_guard', '{USAGE}'),
 -- Healing looks again, on its own connection, before it drops an index.
 ('function', 'ops', 'ops.built_indexes()', 'mcp_heal', '{EXECUTE}'),
 ('function', 'ops', 'ops.replicas()', 'mcp_heal', '{EXECUTE}'),

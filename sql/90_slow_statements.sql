@@ -147,4 +147,43 @@ begin atomic
     from built_index as built;
 end;
 
+-- An index that EXPLAIN in this session takes for one that is there, until suppose_nothing(): its name in plans; NULL
+-- where hypopg is not there. It costs nothing, and no other session sees it.
+-- PL/pgSQL, since the extension need not exist, and lies where whoever created it has put it.
+create function suppose_index(definition text) returns text
+language plpgsql volatile security definer
+set search_path to 'pg_catalog', 'pg_temp'
+as $$
+declare
+    home text := (
+        select quote_ident(nspname) from pg_namespace
+        inner join pg_extension on pg_extension.extnamespace = pg_namespace.oid
+        where pg_extension.extname = 'hypopg'
+    );
+    supposed text;
+begin
+    if home is not null then
+        execute format('select indexname from %s.hypopg_create_index($1)', home) into supposed using definition;
+    end if;
+    return supposed;
+end
+$$;
+
+create function suppose_nothing() returns void
+language plpgsql volatile security definer
+set search_path to 'pg_catalog', 'pg_temp'
+as $$
+declare
+    home text := (
+        select quote_ident(nspname) from pg_namespace
+        inner join pg_extension on pg_extension.extnamespace = pg_namespace.oid
+        where pg_extension.extname = 'hypopg'
+    );
+begin
+    if home is not null then
+        execute format('select %s.hypopg_reset()', home);
+    end if;
+end
+$$;
+
 set local search_path = 'pg_catalog';

@@ -36,6 +36,8 @@ GATE_ALONE = {
     "replicas",
     "slow_statements",
     "built_indexes",
+    "suppose_index",
+    "suppose_nothing",
 }
 
 

@@ -14,8 +14,9 @@ from mcp_server.failure import Failure
 from mcp_server.gate import Statement
 from mcp_server.healing.attempt import Outcome
 from mcp_server.healing.built import building
-from mcp_server.healing.plans import generic_plan
+from mcp_server.healing.plans import generic_plan, nodes_of
 from mcp_server.healing.shapes import Candidate, asked_by
+from mcp_server.healing.supposed import worthwhile
 from mcp_server.tools.tool import Access
 
 _FACTOR = 0.7
@@ -44,15 +45,6 @@ async def plan_of(access: Access, query: str, *, analyze: bool = False) -> dict[
     (document,) = rows.rows[0].values()
     plan: dict[str, Any] = document[0]
     return plan
-
-
-def nodes_of(plan: dict[str, Any]) -> Iterator[dict[str, Any]]:
-    """Every node of a plan, from the top."""
-    waiting = [plan["Plan"]]
-    while waiting:
-        node = waiting.pop()
-        yield node
-        waiting += node.get("Plans", ())
 
 
 def candidates(
@@ -205,6 +197,11 @@ async def improve(
             report["words"] = (
                 "The indexes that it asks for were built lately, did not help and were dropped: "
                 "rewrite the query, or ask for less."
+            )
+        elif not (wanted := await worthwhile(access, wanted, query, _FACTOR, report)):
+            report["words"] = (
+                "Supposed to be there, the indexes that it asks for do not help enough: rewrite "
+                "the query, or ask for less."
             )
         if dry_run or not wanted:
             return "left_to_a_person", report

@@ -4,6 +4,7 @@ Over the extended protocol EXPLAIN (GENERIC_PLAN) wants values for $1, $2, … a
 plans for these. So the query is prepared, and EXPLAIN EXECUTE has its generic plan.
 """
 
+from collections.abc import Iterator
 from typing import Any
 
 from mcp_server.connection import AgentConnection
@@ -55,3 +56,12 @@ async def plan_on(connection: AgentConnection, statement: Statement) -> dict[str
     await connection.execute("deallocate planned")
     plan: dict[str, Any] = document[0]
     return plan
+
+
+def nodes_of(plan: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    """Every node of a plan, from the top."""
+    waiting = [plan["Plan"]]
+    while waiting:
+        node = waiting.pop()
+        yield node
+        waiting += node.get("Plans", ())

@@ -56,11 +56,20 @@ class Candidate:
     @property
     def definition(self) -> str:
         """The statement that builds it while others write."""
+        return f"create index concurrently {self._rest}"
+
+    @property
+    def supposed(self) -> str:
+        """The statement for hypopg, which builds nothing."""
+        return f"create index {self._rest}"
+
+    @property
+    def _rest(self) -> str:
         columns = ", ".join(map(quoted, self.columns)) + _OPERATORS.get(self.kind, "")
         include = f" include ({', '.join(map(quoted, self.include))})" if self.include else ""
         where = f" where {self.where}" if self.where else ""
         return (
-            f"create index concurrently {quoted(self.name)} on public.{quoted(self.table)} "
+            f"{quoted(self.name)} on public.{quoted(self.table)} "
             f"using {self.method} ({columns}){include}{where}"
         )
 

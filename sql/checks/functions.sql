@@ -31,6 +31,8 @@ begin
                 'ops.begin_attempt(jsonb)'::regprocedure, 'ops.end_attempt(uuid, jsonb)'::regprocedure,
                 'ops.begin_index(jsonb)'::regprocedure, 'ops.end_index(uuid, text)'::regprocedure
             )
+            or login.name = 'mcp_read'
+            and pg_proc.oid in ('ops.suppose_index(text)'::regprocedure, 'ops.suppose_nothing()'::regprocedure)
             or login.name = 'mcp_heal'
             and pg_proc.oid in ('ops.lock_healing()'::regprocedure, 'ops.lock_healing_session()'::regprocedure)
             or login.name in ('mcp_write', 'mcp_heal')
