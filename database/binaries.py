@@ -1,5 +1,6 @@
 """Where PostgreSQL 17's programs are: a system installation, else the wheel's."""
 
+import glob
 import os
 import re
 import shutil
@@ -79,6 +80,15 @@ def server_version(folder: Path) -> int | None:
     answer = subprocess.run([postgres, "--version"], capture_output=True, text=True, check=False)
     found = re.search(r"\) (\d+)\.", answer.stdout)
     return int(found[1]) if found else None
+
+
+def has_library(folder: Path, name: str) -> bool:
+    """Whether the installation with these programs has a library that a server can load."""
+    # Debian and Red Hat have them in lib/, Homebrew and the packages of other registries below it.
+    libraries = folder.resolve().parent / "lib"
+    return any(
+        file.suffix in (".so", ".dylib") for file in libraries.rglob(f"{glob.escape(name)}.*")
+    )
 
 
 def _is_server(folder: Path) -> bool:

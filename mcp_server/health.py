@@ -193,6 +193,14 @@ CHECKS = (
         by_hand=_NOT_ITS_TABLE,
     ),
     Check(
+        "slow_statement",
+        "warning",
+        "a statement takes long each time, and much of the server's time altogether",
+        # An agent waits for it; and a minute's work is not worth an index.
+        ("200", "60000"),
+        by_hand="; a person looks at it, for it is more than a query",
+    ),
+    Check(
         "bloat",
         "notice",
         "the table is mostly empty space, which costs every scan: rewrite it when nobody needs it, "
@@ -217,6 +225,8 @@ CHECKS = (
         "notice",
         "an index that no query used costs every write",
         (str(1 << 20), "7"),
+        by_hand="; a person drops it, for healing has not built it, or a replica may use it",
+        asks_declared=True,
     ),
 )
 

@@ -64,6 +64,23 @@ class Sessions:
             values = bound(prepared, parameters)
             return await _fetch(prepared, values, limit, caller.budget.bytes)
 
+    async def read_by(
+        self,
+        caller: Caller,
+        statement: Statement,
+        work: Callable[[AgentConnection], Awaitable[None]],
+    ) -> None:
+        """Run statements of ours in the READ ONLY transaction that a query would have.
+
+        Args:
+            statement: the query that they are about; what it calls is judged beforehand.
+
+        Raises:
+            Failure: with PostgreSQL's SQLSTATE, or what `work` raises.
+        """
+        async with self._running(caller, Capability.READ, statement) as connection:
+            await work(connection)
+
     async def write(self, call: Call, statement: Statement, parameters: Parameters = ()) -> Written:
         """Run one write and commit it; or not, where the call is a dry run.
 

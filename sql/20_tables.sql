@@ -466,4 +466,28 @@ create table healing_pause (
 );
 comment on table healing_pause is 'The switch that stops all healing: it is paused while a row here has no end';
 
+-- Indexes that healing has built, or was about to, for a statement (90_slow_statements.sql writes it): only these does
+-- it drop again when nobody uses them.
+create table built_index (
+    id uuid not null,
+    began_at timestamptz not null default now(),
+    ended_at timestamptz,
+    name text not null,
+    table_name text not null,
+    definition text not null,
+    statement text not null,
+    outcome text not null default 'building',
+    index_oid oid,
+    calls bigint,
+    total_ms double precision,
+    rows_read bigint,
+    blocks bigint,
+    constraint built_index_pkey primary key (id),
+    constraint built_index_outcome_check check (outcome in ('building', 'kept', 'dropped'))
+);
+comment on table built_index is 'Indexes that healing has built, or was about to, for a statement';
+comment on column built_index.statement is 'SHA-256 of the statement that it was for';
+comment on column built_index.calls is 'Of the statement until then, as pg_stat_statements counted; so the next three';
+comment on column built_index.index_oid is 'The index that was kept: another one of its name is not healing''s';
+
 set local search_path = 'pg_catalog';

@@ -71,8 +71,11 @@ insert into declared.privilege (kind, schema, name, role, rights) values
 -- Attempts at healing are recorded as calls are, and one heals at a time.
 ('schema', 'ops', null, 'mcp_audit', '{USAGE}'),
 ('table', 'ops', 'healing_attempt', 'mcp_audit', '{SELECT}'),
+('table', 'ops', 'built_index', 'mcp_audit', '{SELECT}'),
 ('function', 'ops', 'ops.begin_attempt(jsonb)', 'mcp_audit', '{EXECUTE}'),
 ('function', 'ops', 'ops.end_attempt(uuid,jsonb)', 'mcp_audit', '{EXECUTE}'),
+('function', 'ops', 'ops.begin_index(jsonb)', 'mcp_audit', '{EXECUTE}'),
+('function', 'ops', 'ops.end_index(uuid,text)', 'mcp_audit', '{EXECUTE}'),
 -- Whoever runs the server may stop healing, and let it go on.
 ('table', 'ops', 'healing_pause', 'mcp_audit', '{SELECT}'),
 ('function', 'ops', 'ops.healing_paused()', 'mcp_audit', '{EXECUTE}'),
@@ -105,6 +108,15 @@ insert into declared.privilege (kind, schema, name, role, rights) values
 ('function', 'ops', 'ops.prepared_transactions()', 'mcp_read', '{EXECUTE}'),
 ('function', 'ops', 'ops.sequence_use()', 'mcp_read', '{EXECUTE}'),
 ('function', 'ops', 'ops.replicas()', 'mcp_read', '{EXECUTE}'),
+('function', 'ops', 'ops.slow_statements()', 'mcp_read', '{EXECUTE}'),
+('function', 'ops', 'ops.built_indexes()', 'mcp_read', '{EXECUTE}'),
+('function', 'ops', 'ops.suppose_index(text)', 'mcp_read', '{EXECUTE}'),
+('function', 'ops', 'ops.suppose_nothing()', 'mcp_read', '{EXECUTE}'),
+-- To find the table of an index that is supposed.
+('schema', 'public', null, 'atlas_guard', '{USAGE}'),
+-- Healing looks again, on its own connection, before it drops an index.
+('function', 'ops', 'ops.built_indexes()', 'mcp_heal', '{EXECUTE}'),
+('function', 'ops', 'ops.replicas()', 'mcp_heal', '{EXECUTE}'),
 ('sequence', 'public', null, 'atlas_guard', '{SELECT}'),
 -- Whoever creates a table puts the trigger on it (event trigger audit_follows).
 ('schema', 'audit', null, 'atlas_owner', '{USAGE}'),

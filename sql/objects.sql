@@ -18,7 +18,8 @@
 \ir 87_audit.sql
 \ir 88_healing_attempts.sql
 \ir 89_health.sql
-\ir 90_assertions.sql
+\ir 90_slow_statements.sql
+\ir 95_assertions.sql
 \ir differences/structure.sql
 \ir differences/words.sql
 \ir differences/privileges.sql

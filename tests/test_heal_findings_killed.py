@@ -6,6 +6,7 @@ an index that is not valid or not there yet; the next heal makes that good. Rows
 
 import asyncio
 import contextlib
+import json
 import os
 import re
 import signal
@@ -141,7 +142,7 @@ async def test_the_server_killed_at_each_step(
     finding = await injected(much, check)
     before, rows = printed(much), tools.query(much, _ROWS_OF_MUCH)
     names = indexes(much)
-    await heal_and_die(much, Killer(step, 1, deliver), check, finding["about"])
+    await heal_and_die(much, Killer(step, 1, deliver), json.dumps({"finding": finding}))
     is_as_before_or_as_after(much, before)
     if deliver == 0 and step not in (_RECORD, _BUILD_BROKEN):
         assert indexes(much) == names
@@ -159,9 +160,8 @@ async def test_the_server_killed_while_its_build_waits(much: Server) -> None:
     with connect(much, "atlas") as busy:
         busy.execute("update much set t = 'z' where n = 1")
         killer = Killer(_BUILD, 1, 2)
-        await heal_and_die(
-            much, killer, "missing_fk_index", finding["about"], MCP_LOCK_TIMEOUT_MS=500
-        )
+        asked = json.dumps({"finding": finding})
+        await heal_and_die(much, killer, asked, MCP_LOCK_TIMEOUT_MS=500)
         busy.rollback()
     assert indexes(much) == ["ix_much_a invalid"]
     is_as_before_or_as_after(much, before)

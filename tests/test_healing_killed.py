@@ -114,11 +114,11 @@ async def watched(server: Server, killer: Killer) -> AsyncIterator[Server]:
         proxy.close()
 
 
-async def heal_and_die(server: Server, killer: Killer, *finding: str, **settings: object) -> None:
+async def heal_and_die(server: Server, killer: Killer, *arguments: str, **settings: object) -> None:
     """Heal in a process of its own, until the killer comes."""
     async with watched(server, killer) as way:
         killer.process = await asyncio.create_subprocess_exec(
-            sys.executable, "-m", "tests.heal_once", *finding,
+            sys.executable, "-m", "tests.heal_once", *arguments,
             cwd=CHECKOUT, env=environment(way, **settings),
             stdout=asyncio.subprocess.DEVNULL, stderr=asyncio.subprocess.PIPE,
         )  # fmt: skip

@@ -36,6 +36,10 @@ GATE_ALONE = {
     "replicas",
     "orphan_condition",
     "orphans",
+    "slow_statements",
+    "built_indexes",
+    "suppose_index",
+    "suppose_nothing",
 }
 
 

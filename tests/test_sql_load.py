@@ -416,7 +416,10 @@ def test_an_identity_that_is_added_again_continues_after_the_rows(loaded: Server
 
 def test_an_extension_keeps_its_own_rights_but_on_functions_that_act(loaded: Server) -> None:
     tools.execute(
-        loaded, "create extension pg_stat_statements schema public", "create extension dblink"
+        loaded,
+        "drop extension pg_stat_statements",
+        "create extension pg_stat_statements schema public",
+        "create extension dblink",
     )
     granted = """
         select relname, relacl::text from pg_class where relname like 'pg_stat_statements%'

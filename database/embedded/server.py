@@ -19,7 +19,7 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 
-from database.binaries import server_binaries, server_version
+from database.binaries import has_library, server_binaries, server_version
 from database.embedded.account import Account, server_account
 from database.errors import TargetError, UsageError
 from database.secrets import ensure_secrets, secret_path
@@ -282,6 +282,7 @@ class EmbeddedServer:
                 "port": str(port),
                 # TCP alone: a socket's path is limited to 107 bytes, and ours can be longer.
                 "unix_socket_directories": "",
+                **self._statistics(),
                 **self.options,
             }
             arguments = " ".join(f"-c {name}='{value}'" for name, value in settings.items())
@@ -299,6 +300,19 @@ class EmbeddedServer:
             f"The embedded PostgreSQL does not start:\n{self._log_end()}",
             f"Its log is {self.log}.",
         )
+
+    def _statistics(self) -> dict[str, str]:
+        """What makes the server count its statements, where its installation can.
+
+        A library that is missing would keep it from starting.
+        """
+        if not has_library(self._server_binaries(), "pg_stat_statements"):
+            return {}
+        # Utility statements are stored with the values that are in them.
+        return {
+            "shared_preload_libraries": "pg_stat_statements",
+            "pg_stat_statements.track_utility": "off",
+        }
 
     def _killed(self) -> bool:
         """Whether the start failed on the lock file of a server that does not answer."""

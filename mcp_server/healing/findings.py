@@ -1,4 +1,5 @@
-"""Heals what the health check found: statistics, dead rows, and indexes that lack or are too many.
+"""Heals what the health check found: statistics, dead rows, indexes that lack or are too many, and
+slow statements.
 
 Invariant: nothing of what is run comes from the caller. The finding is looked for again, and its
 SQL is the check's own; what concerns an index passes the gate as an agent's would. None of it can
@@ -23,10 +24,12 @@ from mcp_server.healing.errors import Seen
 from mcp_server.healing.heal import patiently
 from mcp_server.healing.proof import assertions, check_assertions
 from mcp_server.healing.states import Kind, Knowledge
+from mcp_server.healing.workload import speed_up
 from mcp_server.health import Check, Finding, check_named, look
 from mcp_server.sql import sql_text
 from mcp_server.tools.tool import Access
 
+_SLOW = "slow_statement"
 #: Checks whose findings may be healed without a person, each with what proves its fix.
 HEALABLE = {
     "invalid_index": "no query uses it, and it refuses no row",
@@ -34,6 +37,8 @@ HEALABLE = {
     "dead_rows": "VACUUM changes no row that anybody sees, and no definition",
     "stale_statistics": "ANALYZE changes no row and no definition",
     "duplicate_index": "another index is the same, valid, and stays",
+    "unused_index": "healing built it for a statement, and nothing has used it for days",
+    _SLOW: "an index stays only where the plan takes it and costs clearly less",
 }
 
 
@@ -61,6 +66,8 @@ async def heal_finding(
         attempt.rounds.append(done)
         if not diagnosis.fix.alone:
             attempt.outcome = "left_to_a_person" if diagnosis.fix.needed else "not_needed"
+        elif finding is not None and name == _SLOW:
+            attempt.outcome = await speed_up(access, finding, done, dry_run=dry_run)
         elif dry_run:
             # What runs outside of a transaction cannot be tried.
             done["proved"] = HEALABLE[name]
@@ -104,6 +111,8 @@ def _diagnosis(
     known = Knowledge(kind, meaning, meaning, "low", alone=check.name in HEALABLE)
     if finding is None:
         return Diagnosis(seen, known, Fix(f"Nothing: {about} is not found.", needed=False))
+    if finding is not None and finding["alone"] and check.name == _SLOW:
+        return Diagnosis(seen, known, Fix(f"{meaning}: an index, where one helps.", alone=True))
     if statements:
         texts = tuple(statement.text for statement in statements)
         return Diagnosis(seen, known, Fix(f"{meaning}.", texts, alone=True))

@@ -23,6 +23,7 @@ from mcp_server.healing.attempt import Attempt, recorded
 from mcp_server.healing.diagnosis import Diagnosis, Fix, diagnose, diagnose_drift
 from mcp_server.healing.errors import Seen, read_error
 from mcp_server.healing.performance import improve
+from mcp_server.healing.plans import generic_plan
 from mcp_server.healing.proof import as_assertions, check_assertions, check_rows, witness
 from mcp_server.pools import Capability
 from mcp_server.session import facts_on
@@ -344,8 +345,7 @@ async def _check_gone(access: Access, differences: list[Difference]) -> None:
 async def _still_failing(access: Access, statement: str, done: dict[str, object]) -> Seen | None:
     """What the failing statement runs into now; planned only, with the agent's own rights."""
     try:
-        plan = access.gate.query(f"explain (generic_plan) {statement}")
-        await access.sessions.read(access.caller, plan, 1)
+        await generic_plan(access, statement)
     except Failure as failure:
         if failure.refused_by == "gate":
             done["statement"] = "not tried: it is no query"

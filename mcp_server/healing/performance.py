@@ -6,14 +6,17 @@ rights of the agent that asks.
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from typing import Any
 
-from database.catalogue.facts import Facts, quoted
+from database.catalogue.facts import Facts, Key, quoted
 from mcp_server.failure import Failure
 from mcp_server.gate import Statement
-from mcp_server.healing.attempt import check_not_paused
+from mcp_server.healing.attempt import Outcome, check_not_paused
+from mcp_server.healing.built import building
+from mcp_server.healing.plans import generic_plan, nodes_of
 from mcp_server.healing.shapes import Candidate, asked_by
+from mcp_server.healing.supposed import worthwhile
 from mcp_server.tools.tool import Access
 
 _FACTOR = 0.7
@@ -21,6 +24,10 @@ _FACTOR = 0.7
 _FEWEST_ROWS = 1_000
 #: What a scan costs at least for the order and the NULLs of its statement to be looked at.
 _LEAST_COST = 50
+_OPERATORS = re.compile(r" (?:jsonb_path_ops|(?:\w+\.)?gin_trgm_ops)")
+#: Beginnings of the types of columns that an index may return, and that can have trigrams.
+_NARROW = ("integer", "bigint", "smallint", "boolean", "uuid", "date", "timestamp", "double")
+_TEXTS = ("text", "character varying")
 #: `message = …`, `(status)::text >= …`: a column first, then what it is compared by.
 _COMPARISON = re.compile(r'\(?"?(\w+)"?\)?(?:::[\w ]+)? (=|<=|>=|<|>|@>) (?!.* OR )')
 
@@ -31,25 +38,23 @@ async def plan_of(access: Access, query: str, *, analyze: bool = False) -> dict[
     Raises:
         Failure: the gate or PostgreSQL refuses the query.
     """
-    options = "analyze, buffers" if analyze else "generic_plan"
-    statement = access.gate.query(f"explain ({options}, format json) {query}")
+    if not analyze:
+        return await generic_plan(access, query)
+    statement = access.gate.query(f"explain (analyze, buffers, format json) {query}")
     rows = await access.sessions.read(access.caller, statement, 1)
     (document,) = rows.rows[0].values()
     plan: dict[str, Any] = document[0]
     return plan
 
 
-def nodes_of(plan: dict[str, Any]) -> Iterator[dict[str, Any]]:
-    """Every node of a plan, from the top."""
-    waiting = [plan["Plan"]]
-    while waiting:
-        node = waiting.pop()
-        yield node
-        waiting += node.get("Plans", ())
+def candidates(
+    plan: dict[str, Any], live: Facts, query: str, *, trigrams: bool = False
+) -> list[Candidate]:
+    """Indexes that a query and the sequential scans of its plan ask for, and that are not there.
 
-
-def candidates(plan: dict[str, Any], live: Facts, query: str) -> list[Candidate]:
-    """Indexes that a query and the sequential scans of its plan ask for, and that are not there."""
+    Args:
+        trigrams: whether an index of trigrams can be built.
+    """
     scans = [node for node in nodes_of(plan) if node["Node Type"] == "Seq Scan"]
     dear = {node["Relation Name"] for node in scans if node["Total Cost"] >= _LEAST_COST}
     asked = [one for one in asked_by(query) if one.table in dear and _is_possible(one, live)]
@@ -60,26 +65,49 @@ def candidates(plan: dict[str, Any], live: Facts, query: str) -> list[Candidate]
         candidate = _candidate(str(node["Relation Name"]), str(condition), live)
         if candidate is not None:
             asked.append(candidate)
-    return [one for one in dict.fromkeys(asked) if not covering(one, live)]
+    # First what costs writers least: an index that is as good without more columns is smaller.
+    asked.sort(key=lambda one: (bool(one.include), one.kind == "trigram"))
+    return [
+        one
+        for one in dict.fromkeys(asked)
+        if not covering(one, live) and (trigrams or one.kind != "trigram")
+    ]
+
+
+async def can_have_trigrams(access: Access) -> bool:
+    """Whether pg_trgm is where sql/ puts it.
+
+    Raises:
+        Failure: the catalogue cannot be read.
+    """
+    return bool(await access.sessions.catalogue(access.caller, "trigram_operators"))
 
 
 def _is_possible(candidate: Candidate, live: Facts) -> bool:
-    """Whether every column is the table's own, and no index has the name already."""
-    columns = {
-        key.name
-        for key in live
-        if (key.kind, key.schema, key.relation) == ("column", "public", candidate.table)
-    }
+    """Whether its columns are the table's own and fit, and no index has the name already."""
+    types = _types(candidate.table, live)
     taken = any((key.kind, key.name) == ("index", candidate.name) for key in live)
-    return columns.issuperset(candidate.columns) and not taken
+    if taken or not types.keys() >= {*candidate.columns, *candidate.include}:
+        return False
+    if candidate.kind == "trigram":
+        # A policy comes first, and LIKE on an index might tell of rows that it hides.
+        table = live.get(Key("table", "public", "", candidate.table), {})
+        texts = all(types[name].startswith(_TEXTS) for name in candidate.columns)
+        return texts and not table.get("row_security")
+    return all(types[name].startswith(_NARROW) for name in candidate.include)
 
 
-def _candidate(table: str, condition: str, live: Facts) -> Candidate | None:
-    types = {
+def _types(table: str, live: Facts) -> dict[str, str]:
+    """Column → its type."""
+    return {
         key.name: fact["type"]
         for key, fact in live.items()
         if (key.kind, key.schema, key.relation) == ("column", "public", table)
     }
+
+
+def _candidate(table: str, condition: str, live: Facts) -> Candidate | None:
+    types = _types(table, live)
     equal: list[str] = []
     ranged: list[str] = []
     for term in conjunction(condition):
@@ -131,17 +159,23 @@ def covering(candidate: Candidate, live: Facts) -> str | None:
         is_key = key.kind == "constraint" and fact.get("type") in ("p", "u")
         if not (key.kind == "index" and " WHERE " not in text) and not is_key:
             continue
-        inside = text.split("(", 1)[-1].split(" jsonb_path_ops")[0].rstrip(")")
-        right_kind = is_key or f"USING {candidate.kind} " in text
+        inside = _OPERATORS.split(text.split("(", 1)[-1])[0].split(") INCLUDE (")[0].rstrip(")")
+        is_trigram = "gin_trgm_ops" in text
+        right_kind = (is_key and candidate.kind == "btree") or (
+            f"USING {candidate.method} " in text and is_trigram == (candidate.kind == "trigram")
+        )
         if right_kind and f"{inside}, ".startswith(f"{start}, "):
             return key.name
     return None
 
 
 async def improve(
-    access: Access, query: str | None, *, dry_run: bool
-) -> tuple[Any, dict[str, Any]]:
+    access: Access, query: str | None, *, dry_run: bool, tried: Collection[str] = ()
+) -> tuple[Outcome, dict[str, Any]]:
     """Make a query cheaper by an index, where one really does.
+
+    Args:
+        tried: definitions of indexes that are not built, since they did not help it.
 
     Returns:
         The outcome of the attempt, and what was done.
@@ -153,12 +187,23 @@ async def improve(
         live = await access.sessions.facts(access.caller)
         plan = await plan_of(access, query)
         report["cost"] = plan["Plan"]["Total Cost"]
-        wanted = candidates(plan, live, query)
+        wanted = candidates(plan, live, query, trigrams=await can_have_trigrams(access))
         report["candidates"] = [one.definition for one in wanted]
         if not wanted:
             report["words"] = "No index would help: rewrite the query, or ask for less."
             return "left_to_a_person", report
-        if dry_run:
+        wanted = [one for one in wanted if one.definition not in tried]
+        if not wanted:
+            report["words"] = (
+                "The indexes that it asks for were built lately, did not help and were dropped: "
+                "rewrite the query, or ask for less."
+            )
+        elif not (wanted := await worthwhile(access, wanted, query, _FACTOR, report)):
+            report["words"] = (
+                "Supposed to be there, the indexes that it asks for do not help enough: rewrite "
+                "the query, or ask for less."
+            )
+        if dry_run or not wanted:
             return "left_to_a_person", report
         for candidate in wanted:
             await check_not_paused(access.recorder)
@@ -178,29 +223,55 @@ async def try_index(
     Raises:
         Failure: it cannot be built; then nothing of it is left.
     """
-    before = (await plan_of(access, query))["Plan"]["Total Cost"] if query else None
-    read_before = await _blocks_read(access, query, report) if query else None
-    await access.sessions.change_schema(
-        access.call, access.gate.schema(candidate.definition, False)
-    )
-    report["built"] = candidate.name
+    statement = access.gate.schema(candidate.definition, False)
     if query is None:
+        await access.sessions.change_schema(access.call, statement)
+        report["built"] = candidate.name
         return True
+    before = (await plan_of(access, query))["Plan"]["Total Cost"]
+    read_before = await _blocks_read(access, query, report)
+    async with building(access.recorder, candidate, query) as trial:
+        await access.sessions.change_schema(access.call, statement)
+        trial.outcome = "kept"
+        report["built"] = candidate.name
+        if await _helps(access, candidate, query, report, (before, read_before)):
+            return True
+        drop = f"drop index concurrently public.{quoted(candidate.name)}"
+        await access.sessions.change_schema(
+            access.call, Statement(drop, "DROP INDEX", candidate.name, in_transaction=False)
+        )
+        trial.outcome = "dropped"
+    return False
+
+
+async def _helps(
+    access: Access,
+    candidate: Candidate,
+    query: str,
+    report: dict[str, Any],
+    was: tuple[float, int | None],
+) -> bool:
+    """Whether the query is cheaper by an index that was built.
+
+    Args:
+        was: the cost of its plan, and the blocks that it read, without the index.
+    """
+    before, read_before = was
     plan = await plan_of(access, query)
     after = plan["Plan"]["Total Cost"]
-    taken = any(node.get("Index Name") == candidate.name for node in nodes_of(plan))
+    uses = [
+        node["Node Type"] for node in nodes_of(plan) if node.get("Index Name") == candidate.name
+    ]
+    # Columns that are only returned are worth their place where the table is not read.
+    taken = "Index Only Scan" in uses if candidate.include else bool(uses)
     report |= {"cost_before": before, "cost_after": after, "index_is_used": taken}
     why = f"the query costs {after} instead of {before}"
-    if taken and before is not None and after <= before * _FACTOR:
+    if taken and after <= before * _FACTOR:
         read_after = await _blocks_read(access, query, report) if read_before is not None else None
         report |= {"blocks_before": read_before, "blocks_after": read_after}
         if read_before is None or (read_after is not None and read_after <= read_before):
             return True
         why = f"the query, run for real, reads {read_after} blocks instead of {read_before}"
-    drop = f"drop index concurrently public.{quoted(candidate.name)}"
-    await access.sessions.change_schema(
-        access.call, Statement(drop, "DROP INDEX", candidate.name, in_transaction=False)
-    )
     report["dropped"] = f"{why}: not worth it"
     return False
 

@@ -140,7 +140,8 @@ async def analyze_query_performance(
         raise refuse("The query itself is needed.", "Leave EXPLAIN out.", "42601")
     plan = await performance.plan_of(access, arguments.query, analyze=True)
     live = await access.sessions.facts(access.caller)
-    wanted = performance.candidates(plan, live, arguments.query)
+    trigrams = await performance.can_have_trigrams(access)
+    wanted = performance.candidates(plan, live, arguments.query, trigrams=trigrams)
     return Answer(
         {
             "success": True,

@@ -33,8 +33,11 @@ begin
             in (
                 'ops.begin_attempt(jsonb)'::regprocedure, 'ops.end_attempt(uuid, jsonb)'::regprocedure,
                 'ops.pause_healing(text, text)'::regprocedure, 'ops.resume_healing(text)'::regprocedure,
-                'ops.lock_watching()'::regprocedure
+                'ops.lock_watching()'::regprocedure, 'ops.begin_index(jsonb)'::regprocedure,
+                'ops.end_index(uuid, text)'::regprocedure
             )
+            or login.name = 'mcp_read'
+            and pg_proc.oid in ('ops.suppose_index(text)'::regprocedure, 'ops.suppose_nothing()'::regprocedure)
             or login.name = 'mcp_heal'
             and pg_proc.oid in ('ops.lock_healing()'::regprocedure, 'ops.lock_healing_session()'::regprocedure)
             or login.name = 'mcp_heal'

@@ -7,7 +7,7 @@
 -- uses the declaration. Nothing is changed: every part ends in a rollback. Run it as load.sql is run.
 --
 -- Each file makes a function that raises what is not kept: here among the session's own, so that the
--- files are asked and not what a database has of them; in schema ops (90_assertions.sql) for healing.
+-- files are asked and not what a database has of them; in schema ops (95_assertions.sql) for healing.
 
 \set ON_ERROR_STOP on
 \set QUIET on

@@ -1,4 +1,4 @@
--- What is missing of roles, role settings, memberships and schemas, as statements.
+-- What is missing of roles, role settings, memberships, schemas and extensions, as statements.
 --
 -- Roles come before everything that names them. Only attributes that differ are named: even
 -- NOSUPERUSER may be said by a superuser alone, and a managed PostgreSQL's administrator is none.
@@ -205,4 +205,27 @@ select
     format('alter schema %I owner to %I', owned_schema.name, owned_schema.owner)
 from declared.owned_schema
 inner join pg_namespace on pg_namespace.nspname = owned_schema.name
-where pg_get_userbyid(pg_namespace.nspowner) <> owned_schema.owner;
+where pg_get_userbyid(pg_namespace.nspowner) <> owned_schema.owner
+
+union all
+select
+    18,
+    format('create extension %I with schema %I', extension.name, extension.schema)
+from declared.extension
+inner join pg_available_extensions as available on available.name = extension.name
+inner join pg_available_extension_versions as version
+    on version.name = available.name and version.version = available.default_version
+cross join administrator
+where
+    available.installed_version is null
+    and (
+        extension.loaded_with is null
+        or exists (
+            select from pg_settings
+            where pg_settings.name = extension.loaded_with
+        )
+    )
+    and (
+        administrator.superuser
+        or version.trusted and has_database_privilege(current_database(), 'CREATE')
+    );
