@@ -2,6 +2,7 @@
 
 import json
 from typing import Any
+from uuid import uuid4
 
 import anyio
 import psycopg
@@ -125,6 +126,25 @@ async def test_after_failures_it_backs_off(platform: Server) -> None:
     assert (answer["success"], answer["sqlstate"]) == (False, "55P03")
     assert "tried again in" in answer["error"]
     assert len(attempts(platform)) == 2
+
+
+async def test_what_cannot_be_healed_holds_nothing_else_back(platform: Server) -> None:
+    tools.execute(
+        platform,
+        "alter table task_steps drop constraint task_steps_task_id_fkey",
+        f"update task_steps set task_id = '{uuid4()}'",
+        "alter table files drop column content_hash",
+        "drop index ix_logs_timestamp",
+    )
+    async with agent(platform) as door:
+        tried = await door.call("postgres_heal", dry_run=True)
+        assert (tried["healed"], len(tried["left"])) == (False, 3)
+        answer = await door.call("postgres_heal")
+    assert (answer["healed"], answer["outcome"]) == (False, "left_to_a_person")
+    assert len(answer["left"]) == 1
+    assert "task_steps_task_id_fkey" in answer["left"][0]
+    assert len(wrong(platform)) == 1
+    assert any("remedies" in done for done in answer["rounds"])
 
 
 async def test_a_dry_run_proves_and_changes_nothing(platform: Server) -> None:

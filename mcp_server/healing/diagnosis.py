@@ -101,7 +101,7 @@ def diagnose_drift(drift: list[Difference]) -> Diagnosis:
     if not wrong:
         fix = Fix("Nothing: the schema is as sql/ declares it.", needed=False)
     else:
-        fix = _of_differences([one for one in wrong if may_heal_alone(one)])
+        fix = fix_of([one for one in wrong if may_heal_alone(one)])
         left = [one.words for one in wrong if not may_heal_alone(one)]
         if left:
             words = f"{_APPLY} for: {'; '.join(left)}."
@@ -191,7 +191,7 @@ def _undefined_column(case: _Case, known: Knowledge) -> Fix:
     found = case.missing("column", column)
     if len(found) == 1:
         # With it come back the keys, rules and indexes that it took along.
-        return _of_differences([found[0], *_along(case, found[0])])
+        return fix_of([found[0], *_along(case, found[0])])
     if found:
         tables = ", ".join(one.key.relation for one in found)
         return Fix(f"Column {column} is missing in {tables}: give the statement that failed.")
@@ -234,7 +234,7 @@ def _undefined_table(case: _Case, known: Knowledge) -> Fix:
 def _undefined_object(case: _Case, known: Knowledge) -> Fix:
     for kind in ("index", "constraint"):
         if found := case.missing(kind, case.seen.names.get(kind, "")):
-            return _of_differences(found)
+            return fix_of(found)
     return _advise(case, known)
 
 
@@ -248,7 +248,7 @@ def _too_narrow(case: _Case, known: Knowledge) -> Fix:
         and (not tables or one.key.relation in tables)
     ]  # fmt: skip
     if found:
-        return _of_differences(found)
+        return fix_of(found)
     limits = sanitised(case.seen, tables, case.live)
     return Fix(f"{known.advice} {limits.words}" if limits else known.advice)
 
@@ -261,7 +261,7 @@ def _null(case: _Case, known: Knowledge) -> Fix:
         if one.key.kind == "column" and one.key.name == column and one.declared and one.live
         and (not tables or one.key.relation in tables)
     ]  # fmt: skip
-    return _of_differences(found) if found else Fix(known.advice)
+    return fix_of(found) if found else Fix(known.advice)
 
 
 def _duplicate(case: _Case, _known: Knowledge) -> Fix:
@@ -310,7 +310,8 @@ def _damaged_page(case: _Case, known: Knowledge) -> Fix:
     return Fix(known.advice)
 
 
-def _of_differences(found: list[Difference]) -> Fix:
+def fix_of(found: list[Difference]) -> Fix:
+    """What repairs differences; none of it without a person where one of them needs a person."""
     if not found:
         return Fix("")
     words = "; ".join(one.words for one in found)

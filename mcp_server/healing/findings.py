@@ -21,7 +21,7 @@ from mcp_server.gate import Statement
 from mcp_server.healing.attempt import Attempt, recorded
 from mcp_server.healing.diagnosis import Diagnosis, Fix
 from mcp_server.healing.errors import Seen
-from mcp_server.healing.heal import patiently
+from mcp_server.healing.patience import patiently
 from mcp_server.healing.proof import assertions, check_assertions
 from mcp_server.healing.states import Kind, Knowledge
 from mcp_server.healing.workload import speed_up

@@ -7,35 +7,28 @@ killed leaves nothing half done. CREATE INDEX CONCURRENTLY alone runs outside of
 behind when it fails is removed.
 """
 
-import asyncio
-import random
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
 
-import anyio
-
 from database.catalogue.compare import Difference, drift
-from database.catalogue.facts import declared_facts, quoted
+from database.catalogue.facts import declared_facts
 from mcp_server.audit import Call
 from mcp_server.connection import AgentConnection
 from mcp_server.failure import Failure
-from mcp_server.healing.attempt import Attempt, recorded
-from mcp_server.healing.diagnosis import Diagnosis, Fix, diagnose, diagnose_drift
+from mcp_server.healing.attempt import Attempt, Outcome, recorded
+from mcp_server.healing.diagnosis import Diagnosis, Fix, diagnose, diagnose_drift, fix_of
 from mcp_server.healing.errors import Seen, read_error
+from mcp_server.healing.indexes import build_index, check_built
+from mcp_server.healing.patience import hold_lock, patiently
 from mcp_server.healing.performance import improve
 from mcp_server.healing.plans import generic_plan
 from mcp_server.healing.proof import as_assertions, check_assertions, check_rows, witness
 from mcp_server.pools import Capability
 from mcp_server.session import facts_on
-from mcp_server.sql import sql_text
 from mcp_server.tools.tool import Access
 from mcp_server.writing import Written
 
 _ROUNDS = 3
-_TRIES = 4
-_FIRST_PAUSE = 0.2
-#: Lock timeout, deadlock, serialization: nothing was changed, and a moment later it may work.
-TRANSIENT = ("55P03", "40P01", "40001")
 #: For rows that break a foreign key that shall be put back.
 REMEDIES = (
     "Rows refer to a parent that is not there; postgres_health_check(level=full) counts them by "
@@ -116,20 +109,52 @@ async def _round(
     if not fix.alone:
         attempt.outcome = "left_to_a_person" if fix.needed else "not_needed"
         return None
+    attempt.outcome = await _tried(access, fix, done, dry_run=dry_run)
+    if attempt.outcome != "healed":
+        await _apart(access, fix, attempt, dry_run=dry_run)
+    if attempt.outcome != "healed" or dry_run or diagnosis.statement is None:
+        return None
+    return await _still_failing(access, diagnosis.statement, attempt.rounds[-1])
+
+
+async def _tried(access: Access, fix: Fix, done: dict[str, object], *, dry_run: bool) -> Outcome:
+    """Make the fix, if it can be made."""
     try:
         await _apply(access, fix, done, dry_run=dry_run)
     except Failure as failure:
         # Rolled back, or removed again: the database is as it was.
         done["error"] = {"sqlstate": failure.sqlstate, "error": failure.error}
-        attempt.outcome = "failed"
         if failure.sqlstate == "23503":
             # Which rows go, or come, is not for healing to choose unasked.
-            attempt.outcome, done["remedies"] = "left_to_a_person", REMEDIES
-        return None
-    attempt.outcome = "healed"
-    if dry_run or diagnosis.statement is None:
-        return None
-    return await _still_failing(access, diagnosis.statement, done)
+            done["remedies"] = REMEDIES
+            return "left_to_a_person"
+        return "failed"
+    return "healed"
+
+
+async def _apart(access: Access, fix: Fix, attempt: Attempt, *, dry_run: bool) -> None:
+    """What cannot be made holds nothing else back: each table's part of a fix by itself.
+
+    Those that fail are tried once more after the others, whose keys they may need.
+    """
+    tables: dict[str, list[Difference]] = {}
+    for one in fix.differences:
+        tables.setdefault(one.key.relation, []).append(one)
+    waiting = [fix_of(found) for found in tables.values()] if len(tables) > 1 else []
+    while waiting:
+        left: list[Fix] = []
+        for part in waiting:
+            done: dict[str, object] = {"statements": list(part.statements), "dry_run": dry_run}
+            outcome = await _tried(access, part, done, dry_run=dry_run)
+            attempt.rounds.append(done)
+            if outcome != "healed":
+                left.append(part)
+                attempt.outcome = outcome
+        if not left:
+            attempt.outcome = "healed"
+        if len(left) == len(waiting):
+            return
+        waiting = left
 
 
 async def _apply(access: Access, fix: Fix, done: dict[str, object], *, dry_run: bool) -> None:
@@ -159,8 +184,8 @@ async def _apply(access: Access, fix: Fix, done: dict[str, object], *, dry_run: 
     if indexes and not dry_run:
         held = await _asserted(access)
         for one in indexes:
-            await _build(access, one, done)
-        await _check_gone(access, indexes)
+            await build_index(access, one, done)
+        await check_built(access, indexes)
         done["checks"] = check_assertions(held, await _asserted(access))
         done["applied"] = True
 
@@ -187,23 +212,6 @@ async def _patiently(
             await access.sessions.write_by(call, work, Capability.HEAL)
 
     await patiently(once)
-
-
-async def patiently(work: Callable[[], Awaitable[None]]) -> None:
-    """Run it, again after a growing, random pause where somebody else was in the way.
-
-    Raises:
-        Failure: of the last try.
-    """
-    for attempt in range(1, _TRIES + 1):
-        try:
-            await work()
-        except Failure as failure:
-            if failure.sqlstate not in TRANSIENT or attempt == _TRIES:
-                raise
-            await asyncio.sleep(_FIRST_PAUSE * 2**attempt * random.uniform(0.5, 1.5))  # noqa: S311
-        else:
-            return
 
 
 async def _change(
@@ -240,16 +248,6 @@ async def _change(
     return Written(0, "HEAL")
 
 
-async def hold_lock(connection: AgentConnection) -> None:
-    """Take the lock of healing; again before each statement, since it is refused once paused.
-
-    Raises:
-        Failure: somebody else is healing, or healing is paused.
-    """
-    if not await connection.fetchval(sql_text("healing_lock")):
-        raise Failure("Somebody else is healing.", sqlstate="55P03", outcome="nothing_changed")
-
-
 def verify(
     differences: list[Difference], before: list[Difference], after: list[Difference]
 ) -> None:
@@ -268,78 +266,11 @@ def verify(
         )
 
 
-async def _build(access: Access, index: Difference, done: dict[str, object]) -> None:
-    """Build an index without locking writers out; an invalid leftover goes first.
-
-    Under the lock of healing, and where it is still wrong then: somebody may have been building it.
-    """
-    assert index.declared is not None
-    name = index.key.name
-    drop = f"drop index concurrently if exists public.{quoted(name)}"
-    build = index.declared["definition"].replace("INDEX ", "INDEX CONCURRENTLY ", 1)
-    begun = False
-
-    async def work(connection: AgentConnection) -> None:
-        nonlocal begun
-        async with connection.transaction(readonly=True):
-            found = drift(declared_facts(), await facts_on(connection))
-        for one in found:
-            if one.key == index.key and one.live is not None:
-                await connection.execute(drop)
-        if any(one.key == index.key for one in found):
-            # Healing may have been paused meanwhile.
-            await connection.fetchval(sql_text("healing_lock_session"))
-            begun = True
-            await (await connection.prepare(build)).fetch()
-
-    async def remove(connection: AgentConnection) -> None:
-        for leftover in await connection.fetch(sql_text("invalid_index"), name):
-            await connection.execute(leftover["statement"])
-
-    async def once() -> None:
-        nonlocal begun
-        begun = False
-        try:
-            await access.sessions.maintain(access.caller, work)
-        except (Failure, asyncio.CancelledError) as error:
-            # 42P07: the name was taken; then nothing was begun.
-            if begun and not (isinstance(error, Failure) and error.sqlstate == "42P07"):
-                with anyio.CancelScope(shield=True):
-                    await _clean_up(access, name, remove, done)
-            raise
-
-    await patiently(once)
-
-
-async def _clean_up(
-    access: Access,
-    name: str,
-    remove: Callable[[AgentConnection], Awaitable[None]],
-    done: dict[str, object],
-) -> None:
-    try:
-        await access.sessions.maintain(access.caller, remove)
-    except Failure as failure:
-        # Whoever was in the way of the build is in the way of this too; it is drift, and the next
-        # heal removes it.
-        done["left_behind"] = {"index": name, "error": failure.error}
-    else:
-        done.pop("left_behind", None)
-
-
 async def _asserted(access: Access) -> dict[str, str | None]:
     found = await access.sessions.catalogue(
         access.caller, "healing_assertions", capability=Capability.HEAL
     )
     return as_assertions(found)
-
-
-async def _check_gone(access: Access, differences: list[Difference]) -> None:
-    after = drift(declared_facts(), await access.sessions.facts(access.caller))
-    left = {one.key for one in differences} & {one.key for one in after}
-    if left:
-        names = ", ".join(key.name for key in left)
-        raise Failure(f"Still wrong: {names}", sqlstate="22000", outcome="unknown")
 
 
 async def _still_failing(access: Access, statement: str, done: dict[str, object]) -> Seen | None:

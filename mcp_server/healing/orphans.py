@@ -17,7 +17,8 @@ from mcp_server.failure import Failure
 from mcp_server.healing.attempt import Attempt, recorded
 from mcp_server.healing.diagnosis import Diagnosis, Fix, may_heal_alone
 from mcp_server.healing.errors import Seen
-from mcp_server.healing.heal import hold_lock, patiently, verify
+from mcp_server.healing.heal import verify
+from mcp_server.healing.patience import hold_lock, patiently
 from mcp_server.healing.proof import check_assertions, check_rows, witness
 from mcp_server.healing.states import Knowledge
 from mcp_server.pools import Capability

@@ -16,8 +16,8 @@ from mcp_server.failure import Failure
 from mcp_server.healing.attempt import Attempt, recorded
 from mcp_server.healing.diagnosis import Diagnosis, Fix
 from mcp_server.healing.errors import Seen
-from mcp_server.healing.heal import patiently
 from mcp_server.healing.orphans import KEEPING, LEFT_TO_A_PERSON, check_may
+from mcp_server.healing.patience import patiently
 from mcp_server.healing.proof import check_assertions, check_rows, witness
 from mcp_server.healing.states import Knowledge
 from mcp_server.health import Finding, check_named, look
