@@ -206,6 +206,26 @@ def test_tables_of_agents_come_with_keys_and_indexes(database: Server, tmp_path:
         rows(path, "insert into \"Батьки\" values (2, 'x')")
 
 
+@pytest.mark.parametrize("name", ['"sessions"', "Sessions", "[logs]", "`tasks`", "'files'"])
+def test_an_index_named_as_a_table_of_the_platform_comes_by_another_name(
+    database: Server, tmp_path: Path, name: str
+) -> None:
+    source = make(
+        tmp_path / "source.db",
+        f'create table "a b" (x integer, y text); create unique index {name} on "a b" (x, y);'
+        """insert into "a b" values (1, 'one'), (2, 'two')""",
+    )
+    exported = carried_over(database, source)
+    assert rows(exported, 'select * from "a b" order by x') == [(1, "one"), (2, "two")]
+    (found,) = rows(
+        exported,
+        "select name, sql from sqlite_master where tbl_name = 'a b' and sql like '%INDEX%'",
+    )
+    plain = name.strip("\"[]`'")
+    assert found[0] == f"{plain}_index"
+    assert found[1].startswith("CREATE UNIQUE INDEX")
+
+
 def test_an_infinite_number_beside_others_comes_back_as_one(
     database: Server, tmp_path: Path
 ) -> None:
@@ -371,7 +391,7 @@ def test_comparison_finds_what_differs(database: Server, tmp_path: Path) -> None
         with open_target(database) as connection, connection.transaction():
             (table,) = [t for t in exported_tables(connection, "public") if t.name == "files"]
             writer = Writer(connection, "public", path, redacting=False)
-            written = writer.write(table, next(definitions(table)))
+            written = writer.write(table, next(definitions(table, ())))
             assert writer.is_equal(written)
             with contextlib.closing(sqlite3.connect(path)) as file:
                 file.execute(change)

@@ -82,6 +82,16 @@ class Killer:
             self.process.kill()
 
 
+async def read_message(client: asyncio.StreamReader) -> bytes:
+    """What is sent until an answer is expected: Parse and what follows it may come in pieces."""
+    data = await client.read(65_536)
+    while data[:1] in (b"P", b"B") and not data.endswith((b"S\0\0\0\4", b"H\0\0\0\4")):
+        if not (more := await client.read(65_536)):
+            break
+        data += more
+    return data
+
+
 @contextlib.asynccontextmanager
 async def watched(server: Server, killer: Killer) -> AsyncIterator[Server]:
     """A way to `server` on which the killer sees every message of the client's."""
@@ -95,7 +105,7 @@ async def watched(server: Server, killer: Killer) -> AsyncIterator[Server]:
 
         task, counting = asyncio.create_task(answers()), False
         with contextlib.suppress(ConnectionError):
-            while data := await client.read(65_536):
+            while data := await read_message(client):
                 delivered, counting = killer.lets_through(data, counting=counting)
                 if not delivered:
                     break

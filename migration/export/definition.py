@@ -6,8 +6,9 @@ TEXT. (A column declared JSON or DATETIME makes a number of text that looks like
 one.) Which of them holds every value is not guessed but compared.
 """
 
+import re
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import closing
 from dataclasses import dataclass
 from functools import cache
@@ -35,6 +36,11 @@ _DECLARED = {
     "jsonb": "JSON",
     "bytea": "BLOB",
 }
+#: As SQLite keeps the definition of an index: two or three words of its own, then the name as it
+#: was written.
+_INDEX_NAME = re.compile(
+    r"""^(CREATE (?:UNIQUE )?INDEX )("(?:[^"]|"")*"|'(?:[^']|'')*'|`(?:[^`]|``)*`|\[[^]]*\]|\S+)"""
+)
 #: What SQLite holds as it is, whatever the value.
 EXACT = (*_INTEGERS, "boolean", "bytea")
 
@@ -60,15 +66,19 @@ class Definition:
         return self.as_text and pg_type not in EXACT
 
 
-def definitions(table: ExportedTable) -> Iterator[Definition]:
-    """The ways to declare a table, the best one first."""
+def definitions(table: ExportedTable, tables: Collection[str]) -> Iterator[Definition]:
+    """The ways to declare a table, the best one first.
+
+    Args:
+        tables: the names of all tables of the file, in lower case: an index cannot have them.
+    """
     platform = _platform_tables().get(table.name)
     if platform is not None:
         definition = _of_platform(table, platform)
         if definition is not None:
             yield definition
     if table.origin is not None:
-        definition = _of_origin(table)
+        definition = _of_origin(table, tables)
         if definition is not None:
             yield definition
     yield _made(table, as_text=False)
@@ -129,7 +139,7 @@ def _of_platform(table: ExportedTable, platform: _PlatformTable) -> Definition |
     )
 
 
-def _of_origin(table: ExportedTable) -> Definition | None:
+def _of_origin(table: ExportedTable, tables: Collection[str]) -> Definition | None:
     """The declaration of the file that the table came from, where it has the same columns."""
     plan = table.origin
     assert plan is not None
@@ -143,9 +153,23 @@ def _of_origin(table: ExportedTable) -> Definition | None:
         "its first declaration",
         source.name,
         (source.definition,),
-        tuple(index.definition for index in source.indexes if index.definition),
+        tuple(
+            _freely_named(index.name, index.definition, tables)
+            for index in source.indexes
+            if index.definition
+        ),
         {targets[column.name]: column.name for column in carried if not column.generated},
     )
+
+
+def _freely_named(name: str, definition: str, tables: Collection[str]) -> str:
+    """The definition of an index, by another name where a table of the file has its own."""
+    free = name
+    while free.lower() in tables:
+        free += "_index"
+    if free == name:
+        return definition
+    return _INDEX_NAME.sub(lambda found: found[1] + quote_name(free), definition)
 
 
 def _made(table: ExportedTable, *, as_text: bool) -> Definition:

@@ -2,7 +2,7 @@
 
 import os
 import sqlite3
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from contextlib import closing, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -83,8 +83,11 @@ def export_sqlite(
 
 def _write_all(connection: Connection, writer: Writer, say: Say) -> list[Written]:
     found = []
-    for table in exported_tables(connection, PUBLIC):
-        written = _write_equal(writer, table)
+    tables = exported_tables(connection, PUBLIC)
+    names = {table.name.lower() for table in tables}
+    names |= {table.origin.table.name.lower() for table in tables if table.origin is not None}
+    for table in tables:
+        written = _write_equal(writer, table, names)
         said = f"{table.name}: {written.rows} rows, equal"
         if written.redacted:
             said += f" but for secrets in {written.redacted} of them"
@@ -93,10 +96,10 @@ def _write_all(connection: Connection, writer: Writer, say: Say) -> list[Written
     return found
 
 
-def _write_equal(writer: Writer, table: ExportedTable) -> Written:
+def _write_equal(writer: Writer, table: ExportedTable, names: Collection[str]) -> Written:
     """Write a table by the first of its definitions in which SQLite keeps every value."""
     refused = ""
-    for definition in definitions(table):
+    for definition in definitions(table, names):
         try:
             written = writer.write(table, definition)
             if writer.is_equal(written):
