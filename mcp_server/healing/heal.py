@@ -15,11 +15,11 @@ from database.catalogue.facts import declared_facts
 from mcp_server.audit import Call
 from mcp_server.connection import AgentConnection
 from mcp_server.failure import Failure
-from mcp_server.healing.attempt import Attempt, Outcome, recorded
+from mcp_server.healing.attempt import PAUSED, Attempt, Outcome, recorded
 from mcp_server.healing.diagnosis import Diagnosis, Fix, diagnose, diagnose_drift, fix_of
 from mcp_server.healing.errors import Seen, read_error
 from mcp_server.healing.indexes import build_index, check_built
-from mcp_server.healing.patience import hold_lock, patiently
+from mcp_server.healing.patience import TRANSIENT, hold_lock, patiently
 from mcp_server.healing.performance import improve
 from mcp_server.healing.plans import generic_plan
 from mcp_server.healing.proof import as_assertions, check_assertions, check_rows, witness
@@ -109,16 +109,19 @@ async def _round(
     if not fix.alone:
         attempt.outcome = "left_to_a_person" if fix.needed else "not_needed"
         return None
-    attempt.outcome = await _tried(access, fix, done, dry_run=dry_run)
-    if attempt.outcome != "healed":
+    attempt.outcome, state = await _tried(access, fix, done, dry_run=dry_run)
+    # What stands in the way of all of it stands in the way of each part.
+    if attempt.outcome != "healed" and state not in (PAUSED, *TRANSIENT):
         await _apart(access, fix, attempt, dry_run=dry_run)
     if attempt.outcome != "healed" or dry_run or diagnosis.statement is None:
         return None
     return await _still_failing(access, diagnosis.statement, attempt.rounds[-1])
 
 
-async def _tried(access: Access, fix: Fix, done: dict[str, object], *, dry_run: bool) -> Outcome:
-    """Make the fix, if it can be made."""
+async def _tried(
+    access: Access, fix: Fix, done: dict[str, object], *, dry_run: bool
+) -> tuple[Outcome, str | None]:
+    """Make the fix, if it can be made; what came of it, and the SQLSTATE of what is in the way."""
     try:
         await _apply(access, fix, done, dry_run=dry_run)
     except Failure as failure:
@@ -127,9 +130,9 @@ async def _tried(access: Access, fix: Fix, done: dict[str, object], *, dry_run: 
         if failure.sqlstate == "23503":
             # Which rows go, or come, is not for healing to choose unasked.
             done["remedies"] = REMEDIES
-            return "left_to_a_person"
-        return "failed"
-    return "healed"
+            return "left_to_a_person", failure.sqlstate
+        return "failed", failure.sqlstate
+    return "healed", None
 
 
 async def _apart(access: Access, fix: Fix, attempt: Attempt, *, dry_run: bool) -> None:
@@ -145,7 +148,7 @@ async def _apart(access: Access, fix: Fix, attempt: Attempt, *, dry_run: bool) -
         left: list[Fix] = []
         for part in waiting:
             done: dict[str, object] = {"statements": list(part.statements), "dry_run": dry_run}
-            outcome = await _tried(access, part, done, dry_run=dry_run)
+            outcome, _ = await _tried(access, part, done, dry_run=dry_run)
             attempt.rounds.append(done)
             if outcome != "healed":
                 left.append(part)
