@@ -367,7 +367,7 @@ def test_failing_pgloader_is_caught_and_nothing_changes(
 def test_no_part_may_fail(
     database: Server, source: Path, fake: Path, monkeypatch: pytest.MonkeyPatch, case: str
 ) -> None:
-    monkeypatch.setattr("migration.load.rendering._PART", 1)
+    monkeypatch.setattr("migration.load.rendering._LARGEST_PART", 1)
     body, message = FAKES_OF_PARTS[case]
     write_fake(fake, body)
     make_logs(source, 300)
@@ -384,7 +384,8 @@ def test_what_arrives_in_many_parts_is_whole(
     database: Server, source: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A table over several parts, several tables in one, long values and refused rows in each."""
-    monkeypatch.setattr("migration.load.rendering._PART", 100_000)
+    monkeypatch.setattr("migration.load.rendering._FIRST_PART", 100_000)
+    monkeypatch.setattr("migration.load.rendering._LARGEST_PART", 200_000)
     make(
         source,
         """create table t (id integer primary key, c text);

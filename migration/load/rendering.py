@@ -33,8 +33,11 @@ _LONG_ROW = 64_000
 _LONG_VALUE = 1_000
 #: ... of this length.
 _PIECE = 64_000
-#: Characters: a part that has so many is full. Less would be spent on pgloader's start.
-_PART = 64_000_000
+#: Characters: the first part has so many, so that pgloader need not wait for long, ...
+_FIRST_PART = 64_000_000
+#: ... and each one twice as many as the one before, up to this: every start of pgloader costs half
+#: a second.
+_LARGEST_PART = 256_000_000
 #: PostgreSQL's limit for one value is 1 GB less a byte.
 _LONGEST_VALUE = 2**30 - 1
 
@@ -150,11 +153,13 @@ class _Writer:
         self._connection: sqlite3.Connection | None = None
         self._part = Part(folder)
         self._parts = 0
+        #: Characters with which the part at hand is full.
+        self._full = min(_FIRST_PART, _LARGEST_PART)
 
     @property
     def is_full(self) -> bool:
         """Whether the part at hand has enough."""
-        return self._part.characters >= _PART
+        return self._part.characters >= self._full
 
     def write(self, table: RenderedTable, rows: list[_Row], lengths: list[int]) -> None:
         """Put rows of a table into the part at hand, each with its characters."""
@@ -195,6 +200,8 @@ class _Writer:
     def _open(self) -> sqlite3.Connection:
         if self._connection is None:
             self._parts += 1
+            if self._parts > 1:
+                self._full = min(2 * self._full, _LARGEST_PART)
             name = f"rendering-{self.rendering.pieces_name}-{self._parts}.db"
             self._part = Part(self._folder / name)
             self._connection = sqlite3.connect(self._part.path, isolation_level=None)
