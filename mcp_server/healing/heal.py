@@ -138,7 +138,7 @@ async def _tried(
 async def _apart(access: Access, fix: Fix, attempt: Attempt, *, dry_run: bool) -> None:
     """What cannot be made holds nothing else back: each table's part of a fix by itself.
 
-    Those that fail are tried again after the others, whose keys they may need, as long as that helps.
+    Those that fail are tried again after the others, whose keys they may need, while that helps.
     """
     tables: dict[str, list[Difference]] = {}
     for one in fix.differences:
