@@ -4,12 +4,15 @@ Keys by length, then bytes; the last of duplicate keys; numbers in plain decimal
 """
 
 import json
-from collections.abc import Callable, Sequence
+import re
+from collections.abc import Callable
 from decimal import Decimal
 from functools import lru_cache
 
 #: Documents up to this many characters are remembered: small ones are often repeated.
 _REMEMBERED_CHARACTERS = 256
+#: Python refuses to read whole numbers of many more digits.
+_LONG = 4_000
 
 
 def canonical_json(text: str) -> str:
@@ -20,25 +23,18 @@ def canonical_json(text: str) -> str:
     return _remembered(text) if len(text) <= _REMEMBERED_CHARACTERS else _canonical(text)
 
 
-class _NotOrdinaryError(Exception):
-    """A fraction that Python may not print as PostgreSQL does."""
-
-
-class _Number(str):
-    """A number's digits as they stand in the document; Python's float would lose some."""
-
-    __slots__ = ()
+class _UnusualNumberError(Exception):
+    """A number that Python may not print as PostgreSQL does."""
 
 
 def _canonical(text: str) -> str:
-    # Both ways read and print the same; the first is all in C but for each object and each
-    # fraction, the second prints in Python.
+    # Both ways read and print in C; the second also knows what to do with unusual numbers.
     try:
-        return _PRINT(_READ(text))
-    except (_NotOrdinaryError, ValueError, RecursionError):
+        return _PRINT(_read(_DECODER, text))
+    except (_UnusualNumberError, ValueError, RecursionError):
         pass
     try:
-        return "".join(_printed(_READ_DIGITS(text)))
+        return _with_unusual_numbers(text)
     except (ValueError, RecursionError):
         return text
 
@@ -46,8 +42,49 @@ def _canonical(text: str) -> str:
 _remembered = lru_cache(maxsize=8192)(_canonical)
 
 
-def _ordered(pairs: Sequence[tuple[str, object]]) -> dict[str, object]:
-    members = dict(pairs)
+def _read(decoder: json.JSONDecoder, text: str) -> object:
+    try:
+        document, end = decoder.raw_decode(text)
+    except json.JSONDecodeError:
+        # It may begin with blanks, which only this skips.
+        return decoder.decode(text)
+    return document if end == len(text) else decoder.decode(text)
+
+
+def _with_unusual_numbers(text: str) -> str:
+    """Numbers stand aside while the rest is read and printed."""
+    if _NUL in text:
+        # jsonb takes no NUL, so such a document equals none; and it would look like what stands
+        # for a number.
+        return text
+    aside: list[str] = []
+
+    def put_aside(digits: str) -> str:
+        aside.append(_plain_number(digits))
+        return f"\0{len(aside) - 1}"
+
+    def whole(digits: str) -> int | str:
+        return int(digits) if len(digits) < _LONG else put_aside(digits)
+
+    def fraction(digits: str) -> float | str:
+        number = float(digits)
+        return number if _is_ordinary(number, digits) else put_aside(digits)
+
+    decoder = json.JSONDecoder(
+        object_hook=_ordered,
+        parse_int=whole,
+        parse_float=fraction,
+        parse_constant=_refuse_constant,
+    )
+    return _ASIDE.sub(lambda found: aside[int(found[1])], _PRINT(_read(decoder, text)))
+
+
+#: NUL, as JSON spells it.
+_NUL = r"\u0000"
+_ASIDE = re.compile(r'"\\u0000(\d+)"')
+
+
+def _ordered(members: dict[str, object]) -> dict[str, object]:
     if len(members) < 2:
         return members
     names = tuple(members)
@@ -70,46 +107,29 @@ def _byte_length(key: str) -> int:
 
 def _ordinary_float(digits: str) -> float:
     number = float(digits)
-    # Zeros at the end stay in jsonb, exponents do not, and a double has 17 digits.
-    if repr(number) != digits or "e" in digits or number == 0:
-        raise _NotOrdinaryError
+    if not _is_ordinary(number, digits):
+        raise _UnusualNumberError
     return number
+
+
+def _is_ordinary(number: float, digits: str) -> bool:
+    # Zeros at the end stay in jsonb, exponents do not, and a double has 17 digits.
+    return repr(number) == digits and "e" not in digits and number != 0
 
 
 def _refuse_constant(token: str) -> object:
     raise ValueError(token)
 
 
-_READ: Callable[[str], object] = json.JSONDecoder(
-    object_pairs_hook=_ordered, parse_float=_ordinary_float, parse_constant=_refuse_constant
-).decode
-_PRINT: Callable[[object], str] = json.JSONEncoder(
-    ensure_ascii=False, separators=(", ", ": "), check_circular=False
-).encode
-_READ_DIGITS: Callable[[str], object] = json.JSONDecoder(
-    object_pairs_hook=_ordered,
-    parse_int=_Number,
-    parse_float=_Number,
-    parse_constant=_refuse_constant,
-).decode
-
-
-def _printed(node: object) -> list[str]:
-    parts: list[str] = []
-    if isinstance(node, dict):
-        for key, value in node.items():
-            parts += [", " if parts else "{", _PRINT(key), ": ", *_printed(value)]
-        parts.append("}" if parts else "{}")
-    elif isinstance(node, list):
-        for value in node:
-            parts += [", " if parts else "[", *_printed(value)]
-        parts.append("]" if parts else "[]")
-    else:
-        parts.append(_plain_number(node) if isinstance(node, _Number) else _PRINT(node))
-    return parts
-
-
 def _plain_number(digits: str) -> str:
     """As PostgreSQL's numeric prints it: no exponent, no minus on zero."""
     number = Decimal(digits)
     return format(abs(number) if number == 0 else number, "f")
+
+
+_DECODER = json.JSONDecoder(
+    object_hook=_ordered, parse_float=_ordinary_float, parse_constant=_refuse_constant
+)
+_PRINT: Callable[[object], str] = json.JSONEncoder(
+    ensure_ascii=False, separators=(", ", ": "), check_circular=False
+).encode

@@ -93,7 +93,7 @@ class _Column:
         has_null = self._check(values)
         return _mapped(self._kind.sent, values, has_null=has_null)
 
-    def fields(self, values: Sequence[Value]) -> list[str]:
+    def fields(self, values: Sequence[Value]) -> Sequence[str]:
         has_null = self._check(values)
         return framed(self._column, _mapped(self._kind.canonical, values, has_null=has_null))
 

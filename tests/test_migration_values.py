@@ -37,6 +37,11 @@ HARD_TEXT = st.sampled_from(
         "é\u0301",
         "🧪",
         "a\0b",
+        # What the proof puts between fields, and for NULL.
+        "\x1f",
+        "\x1f0",
+        "\x1f;",
+        "\x1f\x1f;",
     ]
 )
 INTEGER = st.integers(-(2**63), 2**63 - 1)
@@ -112,7 +117,12 @@ def test_canonical_json_is_what_postgresql_prints(cluster: Server, document: obj
 
 
 @pytest.mark.parametrize(
-    "text", ["-0", "-0.0", "0e10", "1E2", "1.50", "1.5e-7", "12345678901234567890.10", '"\\u044f"']
+    "text",
+    [
+        *("-0", "-0.0", "0e10", "1E2", "1.50", "1.5e-7", "12345678901234567890.10", '"\\u044f"'),
+        ' [1.50, {"b": 2, "a": [0.5, 1e2, "1.50", "\\u00010"]}, 1.50, null] ',
+        pytest.param(f"[1.50, {'9' * 5000}, -{'8' * 5000}]", id="thousands of digits"),
+    ],
 )
 def test_canonical_numbers_are_what_postgresql_prints(cluster: Server, text: str) -> None:
     with connect(cluster, "postgres") as connection:

@@ -1,6 +1,7 @@
 """The fast way for plain values and each row's own way give the same text and the same digest."""
 
 import contextlib
+import itertools
 import json
 import sqlite3
 import tracemalloc
@@ -61,7 +62,7 @@ VALUES = st.one_of(
     st.sampled_from([0, 1]),
     st.floats(allow_nan=False),
     st.text(),
-    st.text("a\\\n\t\r'é\0"),
+    st.text("a\\\n\t\r'é\0\x1f;"),
     st.binary(),
     TIMES,
     st.dates().map(str),
@@ -127,6 +128,15 @@ def test_plain_values_are_taken() -> None:
     for pg_type, value in PLAIN.items():
         batch = Batch(0, [(value,), (None,)], 0)
         assert len(PlainTable(table(pg_type)).lines(batch)) == 2, pg_type
+
+
+def test_no_text_looks_like_two_others_or_like_null() -> None:
+    """The line of a row is told from that of every other one, whatever its texts hold."""
+    plan = table("text")
+    texts = [None, "", "0", ";", *map("".join, itertools.product("\x1f;0", repeat=2)), "\x1f"]
+    rows = list(itertools.product(texts, repeat=2))
+    columns = plan.columns * 2
+    assert len({row_digest(columns, row) for row in rows}) == len(rows)
 
 
 @pytest.mark.parametrize("pg_type", ["bytea", "text", "bigint"])
