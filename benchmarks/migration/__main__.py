@@ -25,8 +25,8 @@ from migration.load import EngineName
 from scripts.demo_data.size import parse_size
 
 #: Our run is one transaction, which autovacuum cannot see; after the others' load it would lock
-#: their tables against the rebuild.
-_SERVER_OPTIONS = {"autovacuum": "off"}
+#: their tables against the rebuild. The compression is what our roles have: so all have it.
+_SERVER_OPTIONS = {"autovacuum": "off", "default_toast_compression": "lz4"}
 app = cli.application("Time the migration beside the other ways from SQLite to PostgreSQL.")
 #: Where nobody looks, lines are long enough for the tables.
 out = Console(highlight=False, width=None if sys.stdout.isatty() else 140)
