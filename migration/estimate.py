@@ -123,19 +123,14 @@ def seconds_before(snapshot_seconds: float, profile_seconds: float, profile: Pro
 
 
 def _seconds(whole: _Costs, jobs: int, stage: float) -> float:
-    """From the load to the end, where the source is digested beside the load and the rules."""
+    """From the staging to the end; the source is digested beside the load and the rules."""
     cores = os.cpu_count() or 1
-    # COPY and pgloader keep two processes busy: the one that sends, and PostgreSQL's.
-    if stage:
-        load = stage + _CAST * whole.copy
-        work = load + stage
-    else:
-        load = whole.copy
-        work = 2 * load
+    # COPY keeps two processes busy, the one that sends and PostgreSQL's; a cast only the second.
+    load, streams = (_CAST * whole.copy, 1) if stage else (whole.copy, 2)
     alone = load + whole.rules
-    work += whole.rules + whole.source_digest
+    work = streams * load + whole.rules + whole.source_digest
     beside = max(alone, work / cores, whole.source_digest / max(jobs - 1, 1))
-    return beside + whole.target_digest / (1 + _GAIN * (min(jobs, cores) - 1))
+    return stage + beside + whole.target_digest / (1 + _GAIN * (min(jobs, cores) - 1))
 
 
 def _probe(

@@ -26,6 +26,8 @@ _FEWEST_ROWS = 100_000
 _FEWEST_IN_RANGE = 5_000
 #: ... and each process has so many of them, so that all are done at about the same time.
 _PARTS = 8
+#: How far these processes step back for others that want a core (nice: 0 to 19).
+_NICENESS = 10
 #: More processes than this wait for the load, which has one stream.
 _MOST_PROCESSES = 4
 
@@ -74,6 +76,8 @@ def hashing(snapshot: Path, plan: Plan, jobs: int) -> Iterator[Callable[[], Dige
 
 
 def _begin() -> None:
+    # The load goes first: while keys and indexes are made, a core is free for the digests.
+    os.nice(_NICENESS)
     # Ctrl-C reaches the whole process group: the parent alone decides what it means.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     # A parent that was killed tells nobody: its processes would wait for work for ever.

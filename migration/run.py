@@ -149,12 +149,10 @@ def _load_and_prove(
     engine = make_engine(options.engine, facts.server, facts.snapshot.directory)
     path = facts.snapshot.path
     try:
-        with (
-            hashing(path, facts.plan, options.jobs) as digests,
-            facts.steps.rows(facts.plan, facts.snapshot.size_bytes) as progress,
-        ):
+        with facts.steps.rows(facts.plan, facts.snapshot.size_bytes) as progress:
             _stage(engine, facts, progress)
-            with connection.transaction():
+            # Not beside the staging, which keeps more than one core busy itself.
+            with hashing(path, facts.plan, options.jobs) as digests, connection.transaction():
                 if options.existing is not Existing.REFUSE:
                     # Its platform may have gone back to SQLite, and comes again.
                     allow_writes(connection)
