@@ -49,6 +49,27 @@ CAN = [
 ]
 
 
+@pytest.mark.parametrize("role", ["atlas", "migrator"])
+def test_long_texts_are_compressed_by_lz4(everything: Server, role: str) -> None:
+    """By those who write them; where this PostgreSQL was built with it, as ours are."""
+    with connect(everything, role) as connection:
+        if role == "migrator":
+            connection.execute("set role atlas_owner")
+        connection.execute(
+            "insert into logs (timestamp, level, source, message) "
+            "values (now(), 'INFO', 'long', repeat('long text ', 1000))"
+        )
+        row = connection.execute(
+            "select pg_column_compression(message) from logs where source = 'long'"
+        ).fetchone()
+        connection.rollback()
+        methods = connection.execute(
+            "select enumvals from pg_settings where name = 'default_toast_compression'"
+        ).fetchone()
+    assert methods is not None
+    assert row == ("lz4" if "lz4" in methods[0] else "pglz",)
+
+
 @pytest.mark.parametrize(("role", "statement"), CAN)
 def test_what_a_login_is_for_works(everything: Server, role: str, statement: str) -> None:
     with connect(everything, role) as connection:
