@@ -63,11 +63,10 @@ def test_long_texts_are_compressed_by_lz4(everything: Server, role: str) -> None
             "select pg_column_compression(message) from logs where source = 'long'"
         ).fetchone()
         connection.rollback()
-        methods = connection.execute(
-            "select enumvals from pg_settings where name = 'default_toast_compression'"
+        built_with_it = connection.execute(
+            "select 'lz4' = any(enumvals) from pg_settings where name = 'default_toast_compression'"
         ).fetchone()
-    assert methods is not None
-    assert row == ("lz4" if "lz4" in methods[0] else "pglz",)
+    assert row == ("lz4" if built_with_it == (True,) else "pglz",)
 
 
 @pytest.mark.parametrize(("role", "statement"), CAN)
