@@ -13,7 +13,6 @@ from rich.progress import (
     ProgressColumn,
     Task,
     TextColumn,
-    TimeRemainingColumn,
 )
 from rich.text import Text
 
@@ -60,7 +59,6 @@ class Steps:
             MofNCompleteColumn(),
             TextColumn("rows"),
             _RateColumn(bytes_per_row),
-            TimeRemainingColumn(),
         )
         with Progress(*columns, console=self.console, transient=True) as progress:
             yield RowProgress(progress, plan.rows, bytes_per_row)
@@ -95,15 +93,14 @@ class RowProgress:
             self._say(self._progress.tasks[0])
 
     def _say(self, task: Task) -> None:
-        left = f", about {task.time_remaining:.0f} s left" if task.time_remaining else ""
         self._progress.console.print(
             f"    {self._name}: {task.completed:,.0f} of {self._rows:,} rows, "
-            f"{_rate(task, self._bytes_per_row)}{left}"
+            f"{_rate(task, self._bytes_per_row)}"
         )
 
 
 class _RateColumn(ProgressColumn):
-    """Rows and bytes of the source per second."""
+    """Rows and bytes of the source per second, and the time that is left."""
 
     def __init__(self, bytes_per_row: float) -> None:
         super().__init__()
@@ -115,5 +112,16 @@ class _RateColumn(ProgressColumn):
 
 
 def _rate(task: Task, bytes_per_row: float) -> str:
-    speed = task.speed or 0.0
-    return f"{speed:,.0f} rows/s, {speed * bytes_per_row / 1e6:.0f} MB/s"
+    """The rate since the step began: that of the last moments jumps from table to table."""
+    rows_per_second = task.completed / max(task.elapsed or 0.0, 0.001)
+    rate = f"{rows_per_second:,.0f} rows/s, {rows_per_second * bytes_per_row / 1e6:.0f} MB/s"
+    if not rows_per_second or not task.remaining:
+        return rate
+    return f"{rate}, about {_spelt(task.remaining / rows_per_second)} left"
+
+
+def _spelt(seconds: float) -> str:
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    minutes = round(seconds / 60)
+    return f"{minutes} min" if minutes < 90 else f"{minutes // 60} h {minutes % 60} min"

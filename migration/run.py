@@ -258,10 +258,10 @@ def _verify(
     progress: RowProgress,
 ) -> list[VerifiedTable]:
     # PostgreSQL's side first: that of the source is still being worked at.
-    targets = {
-        table.target: target_side(connection, table, merged.get(table.target))
-        for table in facts.plan.tables
-    }
+    targets = {}
+    for table in facts.plan.tables:
+        targets[table.target] = target_side(connection, table, merged.get(table.target))
+        progress.advance(table, table.rows)
     digests = source_digests()
     facts.repairs = {name: digest.repairs for name, digest in digests.items()}
     by_table: dict[str, list[RefusedRow]] = {}
@@ -280,7 +280,6 @@ def _verify(
                 target=targets[table.target],
             )
         )
-        progress.advance(table, table.rows)
     return verified
 
 

@@ -3,11 +3,13 @@
 import contextlib
 import io
 import json
+import re
 import sqlite3
 from pathlib import Path
 
 import pytest
 from rich.console import Console
+from rich.progress import Progress
 
 from database.settings import Server
 from migration import progress
@@ -73,10 +75,25 @@ def test_a_log_says_how_far_it_is(plan: Plan, monkeypatch: pytest.MonkeyPatch) -
         rows.begin("verify")
         rows.advance(plan.tables[0], ROWS)
     lines = [line.strip() for line in said.getvalue().splitlines() if " of " in line]
-    assert lines[1].startswith("load: 2,000 of 250,000 rows, ")
-    assert "rows/s" in lines[1]
-    assert "MB/s" in lines[1]
-    assert lines[2].startswith("verify: 250,000 of 250,000 rows")
+    assert re.fullmatch(
+        r"load: 2,000 of 250,000 rows, [\d,]+ rows/s, \d+ MB/s, about \d+ s left", lines[1]
+    )
+    assert re.fullmatch(r"verify: 250,000 of 250,000 rows, [\d,]+ rows/s, \d+ MB/s", lines[2])
+
+
+@pytest.mark.parametrize(
+    ("elapsed", "left"),
+    [(1, "2 min"), (0.5, "50 s"), (30, "50 min"), (60, "1 h 39 min"), (600, "16 h 30 min")],
+)
+def test_the_time_that_is_left_is_by_the_rate_of_the_whole_step(elapsed: float, left: str) -> None:
+    """A stall of a moment, or a table of long rows, does not make hours of it."""
+    now = 0.0
+    bar = Progress(console=Console(quiet=True), get_time=lambda: now)
+    bar.add_task("load", total=100)
+    (task,) = bar.tasks
+    now = elapsed
+    bar.advance(task.id, 1)
+    assert progress._rate(task, 1e6).endswith(f"about {left} left")
 
 
 def test_the_estimate_is_of_all_rows(database: Server, source: Path, tmp_path: Path) -> None:
