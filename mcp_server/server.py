@@ -34,8 +34,8 @@ from mcp_server.gate import Gate
 from mcp_server.pools import Capability, Pools
 from mcp_server.session import Sessions
 from mcp_server.settings import Settings
+from mcp_server.tool import elapsed_ms
 from mcp_server.tools import BY_NAME, PREFIX, TOOLS, Access, Answer, Tool
-from mcp_server.tools.tool import elapsed_ms
 
 NAME = "mcp-server-atlas-pg"
 

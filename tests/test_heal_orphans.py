@@ -11,8 +11,9 @@ import pytest
 
 from database.connect import connect
 from database.settings import Server
+from mcp_server.healing.client import PostgreSQLSelfHealing, Sdk
 from tests import schema_tools as tools
-from tests.mcp_clients import Agent, agent
+from tests.mcp_clients import Agent, agent, stdio_agent
 from tests.programs import run_module
 from tests.test_drift import digests, printed
 from tests.test_heal_findings import found, heal
@@ -124,6 +125,14 @@ async def test_orphans_go_and_come_back_once_their_parent_is_there(orphaned: Ser
     ]  # fmt: skip
     chain = run_module("mcp_server", "audit", "verify", server=orphaned)
     assert chain.returncode == 0, chain
+
+
+async def test_the_plan_s_class_moves_them_too(orphaned: Server) -> None:
+    async with stdio_agent(orphaned) as door:
+        answer = await PostgreSQLSelfHealing(Sdk(door.client)).heal_orphans("quarantine")
+    assert (answer["outcome"], answer["healed"], answer["left"]) == ("healed", True, []), answer
+    assert wrong(orphaned) == []
+    assert quarantine(orphaned, "list")["total"] == 3
 
 
 async def test_a_person_replays_what_healing_took_out(orphaned: Server) -> None:

@@ -1,19 +1,14 @@
 """kill -9 while orphans are moved: each row is in one place, and the key is back or is not."""
 
-import asyncio
-import signal
-import sys
-
 import pytest
 
 from database.settings import Server
 from tests import schema_tools as tools
 from tests.mcp_clients import agent
-from tests.programs import CHECKOUT, environment
 from tests.test_drift import digests
 from tests.test_heal_orphans import orphaned
 from tests.test_healing import platform, wrong
-from tests.test_healing_killed import Killer, watched
+from tests.test_healing_killed import Killer, heal_and_die
 
 __all__ = ["orphaned", "platform"]
 pytestmark = pytest.mark.anyio
@@ -31,30 +26,13 @@ _STEPS = [
 ]
 
 
-async def move_and_die(server: Server, killer: Killer) -> None:
-    async with watched(server, killer) as way:
-        killer.process = await asyncio.create_subprocess_exec(
-            sys.executable, "-m", "tests.heal_orphans_once",
-            cwd=CHECKOUT, env=environment(way),
-            stdout=asyncio.subprocess.DEVNULL, stderr=asyncio.subprocess.PIPE,
-        )  # fmt: skip
-        _, stderr = await killer.process.communicate()
-    assert killer.process.returncode == -signal.SIGKILL, stderr.decode()
-    working = (
-        "select count(*) from pg_stat_activity where datname = current_database()"
-        " and usename like 'mcp_%'"
-    )
-    while tools.query(server, working) != [(0,)]:  # noqa: ASYNC110
-        await asyncio.sleep(0.02)
-
-
 @pytest.mark.parametrize(("step", "which", "deliver"), _STEPS)
 async def test_killed_while_rows_move_each_is_in_one_place(
     orphaned: Server, step: bytes, which: int, deliver: int
 ) -> None:
     rows = digests(orphaned)
     kept = "select count(*) from migration.quarantine"
-    await move_and_die(orphaned, Killer(step, which, deliver))
+    await heal_and_die(orphaned, Killer(step, which, deliver), program="tests.heal_orphans_once")
     moved = (step, deliver) == (_COMMIT, 1)
     assert tools.query(orphaned, kept) == [(3 if moved else 0,)]
     assert (digests(orphaned) == rows) is not moved

@@ -11,8 +11,8 @@ from database.errors import TargetError
 from database.settings import Server
 from tests import schema_tools as tools
 from tests.mcp_clients import agent
-from tests.test_drift import digests, printed
-from tests.test_healing import attempts, platform, wrong
+from tests.test_drift import _ROWS, digests, printed
+from tests.test_healing import SLOW, attempts, platform, wrong
 
 __all__ = ["platform"]
 pytestmark = pytest.mark.anyio
@@ -22,8 +22,8 @@ ASSERTIONS = {file.stem for file in SQL_DIRECTORY.glob("checks/*.sql")} - {"run"
 _THEIRS = "select count(*), sum(n), count(distinct tableoid) from elsewhere.theirs"
 
 
-def interfere(server: Server, statement: str) -> None:
-    """Have something run along with each ALTER TABLE, with an administrator's rights.
+def interfere(server: Server, statement: str, tag: str = "ALTER TABLE") -> None:
+    """Have something run along with each statement of a kind, with an administrator's rights.
 
     Nobody hears of it: neither the event triggers nor the images of rows.
     """
@@ -37,7 +37,7 @@ def interfere(server: Server, statement: str) -> None:
         set session_replication_role = replica
         as $$ begin {statement}; end $$
         """,
-        "create event trigger zz on ddl_command_end when tag in ('ALTER TABLE')"
+        f"create event trigger zz on ddl_command_end when tag in ('{tag}')"
         " execute function elsewhere.interferes()",
     )
 
@@ -80,6 +80,46 @@ async def test_what_would_come_with_a_fix_undoes_it(
     assert printed(platform) == damaged
     assert (digests(platform), tools.query(platform, _THEIRS)) == rows
     assert attempts(platform)[-1][0] == "failed"
+
+
+async def test_an_index_for_a_statement_goes_where_an_assertion_breaks(platform: Server) -> None:
+    """No transaction holds it, so that what came with it stays; the index does not."""
+    tools.execute(platform, *[_ROWS[3]] * 20, "analyze logs")
+    interfere(platform, "create view public.peephole as select * from public.logs", "CREATE INDEX")
+    async with agent(platform) as door:
+        answer = await door.call("postgres_heal", sqlstate="57014", statement=SLOW)
+    assert (answer["outcome"], answer["healed"]) == ("undone", False), answer
+    (report,) = answer["rounds"]
+    assert "break what sql/checks asserts: ownership: " in report["dropped"], report
+    assert "checks" not in report
+    assert indexes_for_messages(platform) == []
+
+
+async def test_an_index_for_a_statement_is_not_built_while_somebody_heals(platform: Server) -> None:
+    tools.execute(platform, *[_ROWS[3]] * 20, "analyze logs")
+    async with agent(platform) as door:
+        with connect(platform, "mcp_heal") as other:
+            assert other.execute("select ops.lock_healing_session()").fetchone() == (True,)
+            answer = await door.call("postgres_heal", sqlstate="57014", statement=SLOW)
+            assert answer["outcome"] == "failed", answer
+            (report,) = answer["rounds"]
+            assert report["error"]["sqlstate"] == "55P03"
+            assert indexes_for_messages(platform) == []
+            # What an agent asks for itself is no healing.
+            asked = {"table": "logs", "columns": ["source"], "query": SLOW}
+            tried = await door.call("postgres_create_performance_index", **asked)
+            assert tried["success"], tried
+        answer = await door.call("postgres_heal", sqlstate="57014", statement=SLOW)
+    assert answer["outcome"] == "healed", answer["rounds"]
+    assert "roles" in answer["rounds"][0]["checks"]["held"]
+    assert indexes_for_messages(platform) == ["ix_logs_message"]
+
+
+def indexes_for_messages(server: Server) -> list[object]:
+    found = tools.query(
+        server, "select indexname from pg_indexes where tablename = 'logs' and indexdef ~ 'message'"
+    )
+    return [name for (name,) in found]
 
 
 async def test_what_others_do_meanwhile_is_not_the_fix_s(platform: Server) -> None:

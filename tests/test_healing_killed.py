@@ -124,11 +124,17 @@ async def watched(server: Server, killer: Killer) -> AsyncIterator[Server]:
         proxy.close()
 
 
-async def heal_and_die(server: Server, killer: Killer, *arguments: str, **settings: object) -> None:
+async def heal_and_die(
+    server: Server,
+    killer: Killer,
+    *arguments: str,
+    program: str = "tests.heal_once",
+    **settings: object,
+) -> None:
     """Heal in a process of its own, until the killer comes."""
     async with watched(server, killer) as way:
         killer.process = await asyncio.create_subprocess_exec(
-            sys.executable, "-m", "tests.heal_once", *arguments,
+            sys.executable, "-m", program, *arguments,
             cwd=CHECKOUT, env=environment(way, **settings),
             stdout=asyncio.subprocess.DEVNULL, stderr=asyncio.subprocess.PIPE,
         )  # fmt: skip

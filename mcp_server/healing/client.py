@@ -1,7 +1,7 @@
 """The plan's class, over any MCP manager that has `call_tool`."""
 
 import json
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 
 class Manager(Protocol):
@@ -68,6 +68,10 @@ class PostgreSQLSelfHealing:
         return await self._call(
             "postgres_heal", **given, **({"step_id": step_id} if step_id else {})
         )
+
+    async def heal_orphans(self, how: Literal["parents", "quarantine"]) -> dict[str, Any]:
+        """Make the missing parents of rows, or move rows without one to migration.quarantine."""
+        return await self._call("postgres_heal", orphans=how)
 
     async def _call(self, tool: str, **arguments: Any) -> dict[str, Any]:  # noqa: ANN401 - JSON values
         return structured(await self._manager.call_tool(self._server, tool, arguments))

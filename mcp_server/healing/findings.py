@@ -27,7 +27,7 @@ from mcp_server.healing.states import Kind, Knowledge
 from mcp_server.healing.workload import speed_up
 from mcp_server.health import Check, Finding, check_named, look
 from mcp_server.sql import sql_text
-from mcp_server.tools.tool import Access
+from mcp_server.tool import Access
 
 _SLOW = "slow_statement"
 #: Checks whose findings may be healed without a person, each with what proves its fix.

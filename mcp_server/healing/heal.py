@@ -22,10 +22,10 @@ from mcp_server.healing.indexes import build_index, check_built
 from mcp_server.healing.patience import TRANSIENT, hold_lock, patiently
 from mcp_server.healing.performance import improve
 from mcp_server.healing.plans import generic_plan
-from mcp_server.healing.proof import as_assertions, check_assertions, check_rows, witness
+from mcp_server.healing.proof import asserted, check_assertions, check_rows, witness
 from mcp_server.pools import Capability
 from mcp_server.session import facts_on
-from mcp_server.tools.tool import Access
+from mcp_server.tool import Access
 from mcp_server.writing import Written
 
 _ROUNDS = 3
@@ -185,11 +185,11 @@ async def _apply(access: Access, fix: Fix, done: dict[str, object], *, dry_run: 
             await _patiently(access, work, statements, dry_run=False)
             done["applied"] = True
     if indexes and not dry_run:
-        held = await _asserted(access)
+        held = await asserted(access)
         for one in indexes:
             await build_index(access, one, done)
         await check_built(access, indexes)
-        done["checks"] = check_assertions(held, await _asserted(access))
+        done["checks"] = check_assertions(held, await asserted(access))
         done["applied"] = True
 
 
@@ -267,13 +267,6 @@ def verify(
         raise Failure(
             f"The fix does not heal: {words}", sqlstate="22000", outcome="nothing_changed"
         )
-
-
-async def _asserted(access: Access) -> dict[str, str | None]:
-    found = await access.sessions.catalogue(
-        access.caller, "healing_assertions", capability=Capability.HEAL
-    )
-    return as_assertions(found)
 
 
 async def _still_failing(access: Access, statement: str, done: dict[str, object]) -> Seen | None:

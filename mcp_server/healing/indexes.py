@@ -1,4 +1,4 @@
-"""Builds indexes that sql/ declares, while others write.
+"""Builds and drops indexes while others write, and while nobody else heals.
 
 No transaction can hold CREATE INDEX CONCURRENTLY: what it leaves behind when it fails is removed,
 and what a kill leaves is drift, which the next heal repairs.
@@ -6,6 +6,7 @@ and what a kill leaves is drift, which the next heal repairs.
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
 
 import anyio
 
@@ -13,10 +14,22 @@ from database.catalogue.compare import Difference, drift
 from database.catalogue.facts import declared_facts, quoted
 from mcp_server.connection import AgentConnection
 from mcp_server.failure import Failure
+from mcp_server.gate import Statement
 from mcp_server.healing.patience import patiently
 from mcp_server.session import facts_on
 from mcp_server.sql import sql_text
-from mcp_server.tools.tool import Access
+from mcp_server.tool import Access
+
+
+@dataclass
+class _Build:
+    """Whether there is something that a failure may leave behind."""
+
+    begun: bool = False
+
+
+#: What is done to an index, on a connection that holds the lock of healing.
+_Work = Callable[[AgentConnection, _Build], Awaitable[None]]
 
 
 async def build_index(access: Access, index: Difference, done: dict[str, object]) -> None:
@@ -31,13 +44,10 @@ async def build_index(access: Access, index: Difference, done: dict[str, object]
         Failure: it cannot be built.
     """
     assert index.declared is not None
-    name = index.key.name
-    drop = f"drop index concurrently if exists public.{quoted(name)}"
-    build = index.declared["definition"].replace("INDEX ", "INDEX CONCURRENTLY ", 1)
-    begun = False
+    drop = f"drop index concurrently if exists public.{quoted(index.key.name)}"
+    text = index.declared["definition"].replace("INDEX ", "INDEX CONCURRENTLY ", 1)
 
-    async def work(connection: AgentConnection) -> None:
-        nonlocal begun
+    async def work(connection: AgentConnection, build: _Build) -> None:
         async with connection.transaction(readonly=True):
             found = drift(declared_facts(), await facts_on(connection))
         for one in found:
@@ -46,21 +56,45 @@ async def build_index(access: Access, index: Difference, done: dict[str, object]
         if any(one.key == index.key for one in found):
             # Healing may have been paused meanwhile.
             await connection.fetchval(sql_text("healing_lock_session"))
-            begun = True
-            await (await connection.prepare(build)).fetch()
+            build.begun = True
+            await (await connection.prepare(text)).fetch()
+
+    await _alone(access, index.key.name, work, done)
+
+
+async def change_index(access: Access, statement: Statement, done: dict[str, object]) -> None:
+    """Build, or drop, an index that is none of sql/'s, under the lock of healing.
+
+    Args:
+        statement: CREATE or DROP INDEX CONCURRENTLY.
+        done: gets what was left behind, if anything.
+
+    Raises:
+        Failure: it cannot be done.
+    """
+
+    async def work(connection: AgentConnection, build: _Build) -> None:
+        build.begun = statement.operation == "CREATE INDEX"
+        await (await connection.prepare(statement.text)).fetch()
+
+    assert statement.name is not None
+    await _alone(access, statement.name, work, done)
+
+
+async def _alone(access: Access, name: str, work: _Work, done: dict[str, object]) -> None:
+    """Do it while nobody else heals, and remove what a failure leaves behind."""
 
     async def remove(connection: AgentConnection) -> None:
         for leftover in await connection.fetch(sql_text("invalid_index"), name):
             await connection.execute(leftover["statement"])
 
     async def once() -> None:
-        nonlocal begun
-        begun = False
+        build = _Build()
         try:
-            await access.sessions.maintain(access.caller, work)
+            await access.sessions.maintain(access.caller, lambda one: work(one, build))
         except (Failure, asyncio.CancelledError) as error:
             # 42P07: the name was taken; then nothing was begun.
-            if begun and not (isinstance(error, Failure) and error.sqlstate == "42P07"):
+            if build.begun and not (isinstance(error, Failure) and error.sqlstate == "42P07"):
                 with anyio.CancelScope(shield=True):
                     await _clean_up(access, name, remove, done)
             raise

@@ -31,7 +31,7 @@ from mcp_server.references import (
 )
 from mcp_server.session import facts_on
 from mcp_server.sql import sql_text
-from mcp_server.tools.tool import Access
+from mcp_server.tool import Access
 from mcp_server.writing import Written
 
 Remedy = Literal["parents", "quarantine"]

@@ -14,10 +14,12 @@ from mcp_server.failure import Failure
 from mcp_server.gate import Statement
 from mcp_server.healing.attempt import Outcome, check_not_paused
 from mcp_server.healing.built import building
+from mcp_server.healing.indexes import change_index
 from mcp_server.healing.plans import generic_plan, nodes_of
+from mcp_server.healing.proof import asserted, check_assertions
 from mcp_server.healing.shapes import Candidate, asked_by
 from mcp_server.healing.supposed import worthwhile
-from mcp_server.tools.tool import Access
+from mcp_server.tool import Access
 
 _FACTOR = 0.7
 #: A scan that throws away fewer rows than this is no reason for an index.
@@ -207,7 +209,7 @@ async def improve(
             return "left_to_a_person", report
         for candidate in wanted:
             await check_not_paused(access.recorder)
-            if await try_index(access, candidate, query, report):
+            if await try_index(access, candidate, query, report, healing=True):
                 return "healed", report
     except Failure as failure:
         report["error"] = {"sqlstate": failure.sqlstate, "error": failure.error}
@@ -216,9 +218,18 @@ async def improve(
 
 
 async def try_index(
-    access: Access, candidate: Candidate, query: str | None, report: dict[str, Any]
+    access: Access,
+    candidate: Candidate,
+    query: str | None,
+    report: dict[str, Any],
+    *,
+    healing: bool = False,
 ) -> bool:
     """Build an index; drop it again where the query is not cheaper by it. Whether it stays.
+
+    Args:
+        healing: under the lock of healing, and only where what sql/checks asserts holds as before;
+            else it is a change that an agent asks for.
 
     Raises:
         Failure: it cannot be built; then nothing of it is left.
@@ -230,18 +241,38 @@ async def try_index(
         return True
     before = (await plan_of(access, query))["Plan"]["Total Cost"]
     read_before = await _blocks_read(access, query, report)
+    held = await asserted(access) if healing else {}
     async with building(access.recorder, candidate, query) as trial:
-        await access.sessions.change_schema(access.call, statement)
+        await _change(access, statement, report, healing=healing)
         trial.outcome = "kept"
         report["built"] = candidate.name
-        if await _helps(access, candidate, query, report, (before, read_before)):
+        helps = await _helps(access, candidate, query, report, (before, read_before))
+        if helps and (not healing or await _holds(access, held, report)):
             return True
         drop = f"drop index concurrently public.{quoted(candidate.name)}"
-        await access.sessions.change_schema(
-            access.call, Statement(drop, "DROP INDEX", candidate.name, in_transaction=False)
-        )
+        gone = Statement(drop, "DROP INDEX", candidate.name, in_transaction=False)
+        await _change(access, gone, report, healing=healing)
         trial.outcome = "dropped"
     return False
+
+
+async def _change(
+    access: Access, statement: Statement, report: dict[str, Any], *, healing: bool
+) -> None:
+    if healing:
+        await change_index(access, statement, report)
+    else:
+        await access.sessions.change_schema(access.call, statement)
+
+
+async def _holds(access: Access, held: dict[str, str | None], report: dict[str, Any]) -> bool:
+    """Whether what sql/checks asserts holds as before."""
+    try:
+        report["checks"] = check_assertions(held, await asserted(access))
+    except Failure as failure:
+        report["dropped"] = failure.error
+        return False
+    return True
 
 
 async def _helps(

@@ -11,7 +11,7 @@ from mcp_server.connection import AgentConnection
 from mcp_server.failure import refuse
 from mcp_server.gate import Statement
 from mcp_server.sql import sql_text
-from mcp_server.tools.tool import Access
+from mcp_server.tool import Access
 
 
 async def generic_plan(access: Access, query: str) -> dict[str, Any]:

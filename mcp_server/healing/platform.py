@@ -10,7 +10,7 @@ from mcp_server.failure import Failure
 from mcp_server.healing.attempt import Attempt
 from mcp_server.pools import Capability
 from mcp_server.sql import sql_text
-from mcp_server.tools.tool import Access
+from mcp_server.tool import Access
 from mcp_server.writing import Written
 
 _LONGEST = 10_000

@@ -15,7 +15,9 @@ import asyncpg
 
 from mcp_server.connection import AgentConnection
 from mcp_server.failure import Failure
+from mcp_server.pools import Capability
 from mcp_server.sql import sql_text
+from mcp_server.tool import Access
 
 
 @dataclass(frozen=True)
@@ -81,6 +83,18 @@ async def witness(connection: AgentConnection, touched: Iterable[str]) -> Witnes
 async def assertions(connection: AgentConnection) -> dict[str, str | None]:
     """The assertions of sql/checks, each with what it has found; None where it holds."""
     return as_assertions(await connection.fetch(sql_text("healing_assertions")))
+
+
+async def asserted(access: Access) -> dict[str, str | None]:
+    """The same, where no transaction holds what is healed.
+
+    Raises:
+        Failure: they cannot be asked.
+    """
+    records = await access.sessions.catalogue(
+        access.caller, "healing_assertions", capability=Capability.HEAL
+    )
+    return as_assertions(records)
 
 
 def as_assertions(records: Iterable[asyncpg.Record]) -> dict[str, str | None]:

@@ -23,7 +23,7 @@ from mcp_server.healing.states import Knowledge
 from mcp_server.health import Finding, check_named, look
 from mcp_server.pools import Capability
 from mcp_server.sql import sql_text
-from mcp_server.tools.tool import Access
+from mcp_server.tool import Access
 from mcp_server.writing import Written
 
 CHECK = "quarantined_rows"

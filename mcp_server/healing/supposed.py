@@ -13,7 +13,7 @@ from mcp_server.gate import Statement
 from mcp_server.healing.plans import generic_plan, nodes_of, plan_on, planned
 from mcp_server.healing.shapes import Candidate
 from mcp_server.sql import sql_text
-from mcp_server.tools.tool import Access
+from mcp_server.tool import Access
 
 _MOST_STATEMENTS = "20"
 #: A narrower index with this share of the greatest gain costs writers less.

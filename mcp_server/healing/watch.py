@@ -22,8 +22,6 @@ from database.catalogue.compare import drift
 from database.catalogue.facts import declared_facts
 from database.errors import UsageError
 from database.settings import Server
-
-# First, since tools and healing import each other, and it imports the tools.
 from mcp_server import server
 from mcp_server.agents import load_agents
 from mcp_server.failure import Failure
@@ -35,7 +33,7 @@ from mcp_server.healing.states import Kind
 from mcp_server.health import Severity, findings
 from mcp_server.pools import Capability
 from mcp_server.settings import Settings
-from mcp_server.tools.tool import Access
+from mcp_server.tool import Access
 
 _log = structlog.get_logger()
 

@@ -11,7 +11,7 @@ from mcp_server.healing.attempt import Outcome
 from mcp_server.healing.built import statement_hash
 from mcp_server.healing.performance import improve, plan_of
 from mcp_server.health import Finding
-from mcp_server.tools.tool import Access
+from mcp_server.tool import Access
 
 #: What did not help is not built again for as long as this: a build costs more than the statement.
 _BELIEVED_DAYS = "7"

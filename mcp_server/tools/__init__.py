@@ -1,5 +1,6 @@
 """The fourteen tools, in the order in which agents see them."""
 
+from mcp_server.tool import Access, Answer, Tool
 from mcp_server.tools import (
     call_status,
     describe_table,
@@ -14,7 +15,6 @@ from mcp_server.tools import (
     schema_alter,
     undo,
 )
-from mcp_server.tools.tool import Access, Answer, Tool
 
 PREFIX = "postgres_"
 

@@ -9,7 +9,7 @@ from typing_extensions import TypedDict
 
 from mcp_server.caller import Caller
 from mcp_server.failure import Failure
-from mcp_server.tools.tool import Access, Answer, Arguments, Tool, elapsed_ms
+from mcp_server.tool import Access, Answer, Arguments, Tool, elapsed_ms
 
 
 class CallStatusArguments(Arguments):

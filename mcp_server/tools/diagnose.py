@@ -8,7 +8,7 @@ from typing_extensions import TypedDict
 
 from mcp_server.healing.errors import Seen, read_error
 from mcp_server.healing.heal import diagnosed
-from mcp_server.tools.tool import Access, Answer, Arguments, Tool, elapsed_ms
+from mcp_server.tool import Access, Answer, Arguments, Tool, elapsed_ms
 
 
 class ErrorArguments(Arguments):

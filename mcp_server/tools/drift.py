@@ -6,7 +6,7 @@ from typing_extensions import TypedDict
 
 from database.catalogue.compare import drift, repairs
 from database.catalogue.facts import declared_facts
-from mcp_server.tools.tool import Access, Answer, Arguments, Tool, elapsed_ms
+from mcp_server.tool import Access, Answer, Arguments, Tool, elapsed_ms
 
 
 class DriftArguments(Arguments):

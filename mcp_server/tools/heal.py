@@ -10,8 +10,8 @@ from typing_extensions import TypedDict
 from mcp_server.healing import heal, platform, quarantined
 from mcp_server.healing.findings import heal_finding
 from mcp_server.healing.orphans import heal_orphans
+from mcp_server.tool import Access, Answer, Tool, elapsed_ms
 from mcp_server.tools.diagnose import Diagnosed, ErrorArguments
-from mcp_server.tools.tool import Access, Answer, Tool, elapsed_ms
 
 
 class GivenFinding(BaseModel):

@@ -11,7 +11,7 @@ from mcp_server.audit import Call
 from mcp_server.failure import Failure, refuse
 from mcp_server.healing import performance
 from mcp_server.healing.shapes import Candidate
-from mcp_server.tools.tool import Access, Answer, Arguments, Tool, elapsed_ms
+from mcp_server.tool import Access, Answer, Arguments, Tool, elapsed_ms
 
 
 class FixMissingColumnArguments(Arguments):

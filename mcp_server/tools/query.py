@@ -7,7 +7,7 @@ from pydantic import Field
 from typing_extensions import TypedDict
 
 from mcp_server.again import patiently
-from mcp_server.tools.tool import Access, Answer, Arguments, Tool, elapsed_ms
+from mcp_server.tool import Access, Answer, Arguments, Tool, elapsed_ms
 
 
 class QueryArguments(Arguments):

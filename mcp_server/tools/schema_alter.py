@@ -7,7 +7,7 @@ from pydantic import Field, model_validator
 from typing_extensions import TypedDict
 
 from mcp_server.failure import refuse
-from mcp_server.tools.tool import Access, Answer, Arguments, Tool, elapsed_ms
+from mcp_server.tool import Access, Answer, Arguments, Tool, elapsed_ms
 from mcp_server.tools.written import Lock, ask, idempotency_key, told
 
 

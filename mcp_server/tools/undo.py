@@ -8,8 +8,8 @@ from typing_extensions import TypedDict
 
 from mcp_server import undo
 from mcp_server.connection import AgentConnection
+from mcp_server.tool import Access, Answer, Arguments, Tool, elapsed_ms
 from mcp_server.tools.call_status import is_own
-from mcp_server.tools.tool import Access, Answer, Arguments, Tool, elapsed_ms
 from mcp_server.writing import Written
 
 
