@@ -13,6 +13,8 @@ from functools import lru_cache
 _REMEMBERED_CHARACTERS = 256
 #: Python refuses to read whole numbers of many more digits.
 _LONG = 4_000
+#: What stands in the place of a number, printed.
+_PLACE = re.compile(r'"\\u0000(\d+)"')
 
 
 def canonical_json(text: str) -> str:
@@ -52,16 +54,16 @@ def _read(decoder: json.JSONDecoder, text: str) -> object:
 
 
 def _with_unusual_numbers(text: str) -> str:
-    """Numbers stand aside while the rest is read and printed."""
-    if _NUL in text:
-        # jsonb takes no NUL, so such a document equals none; and it would look like what stands
-        # for a number.
-        return text
-    aside: list[str] = []
+    """Numbers stand aside while the rest is read and printed.
+
+    In their places are texts with a NUL, which no document has that jsonb takes.
+    """
+    aside: dict[str, str] = {}
 
     def put_aside(digits: str) -> str:
-        aside.append(_plain_number(digits))
-        return f"\0{len(aside) - 1}"
+        place = str(len(aside))
+        aside[place] = _plain_number(digits)
+        return f"\0{place}"
 
     def whole(digits: str) -> int | str:
         return int(digits) if len(digits) < _LONG else put_aside(digits)
@@ -76,12 +78,7 @@ def _with_unusual_numbers(text: str) -> str:
         parse_float=fraction,
         parse_constant=_refuse_constant,
     )
-    return _ASIDE.sub(lambda found: aside[int(found[1])], _PRINT(_read(decoder, text)))
-
-
-#: NUL, as JSON spells it.
-_NUL = r"\u0000"
-_ASIDE = re.compile(r'"\\u0000(\d+)"')
+    return _PLACE.sub(lambda found: aside.get(found[1], found[0]), _PRINT(_read(decoder, text)))
 
 
 def _ordered(members: dict[str, object]) -> dict[str, object]:

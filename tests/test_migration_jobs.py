@@ -76,7 +76,7 @@ def test_a_log_says_how_far_it_is(plan: Plan, monkeypatch: pytest.MonkeyPatch) -
         rows.advance(plan.tables[0], ROWS)
     lines = [line.strip() for line in said.getvalue().splitlines() if " of " in line]
     assert re.fullmatch(
-        r"load: 2,000 of 250,000 rows, [\d,]+ rows/s, \d+ MB/s, about \d+ s left", lines[1]
+        r"load: 2,000 of 250,000 rows, [\d,]+ rows/s, \d+ MB/s, about \d+ \w+ left", lines[1]
     )
     assert re.fullmatch(r"verify: 250,000 of 250,000 rows, [\d,]+ rows/s, \d+ MB/s", lines[2])
 

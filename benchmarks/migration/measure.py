@@ -20,8 +20,8 @@ from database.apply import ADMIN, apply_schema, run_psql
 from database.connect import connect
 from database.settings import Server
 
-#: Looking takes a hundredth of a second of a core, which who uses all cores would pay for: so it is
-#: done so often at first, ...
+#: Looking takes time of a core, which those who use all cores would pay for: it is done so often at
+#: first, ...
 _SAMPLE_SECONDS = 0.03
 #: ... and then after this share of the time that has passed.
 _SAMPLE_SHARE = 0.07
@@ -133,13 +133,12 @@ class Watch:
         )
 
     def _look(self) -> None:
-        here, started = psutil.Process(), time.monotonic()
-        while not self._ended.wait(
-            max(_SAMPLE_SECONDS, _SAMPLE_SHARE * (time.monotonic() - started))
-        ):
+        here, started, pause = psutil.Process(), time.monotonic(), _SAMPLE_SECONDS
+        while not self._ended.wait(pause):
             self.peak = max(self.peak, sum(map(_memory, here.children(recursive=True))))
             backends = [self._server, *self._server.children()]
             self.server_peak = max(self.server_peak, sum(map(_memory, backends)))
+            pause = max(_SAMPLE_SECONDS, _SAMPLE_SHARE * (time.monotonic() - started))
 
 
 def _memory(process: psutil.Process) -> int:
