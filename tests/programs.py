@@ -1,8 +1,10 @@
 """Running the bundle's programs as a user does: another process, settings by environment."""
 
+import contextlib
 import os
 import subprocess
 import sys
+import time
 from functools import cache
 from pathlib import Path
 from typing import BinaryIO
@@ -10,6 +12,7 @@ from typing import BinaryIO
 from database.apply import psql_environment
 from database.binaries import client_program
 from database.connect import connect, passfile
+from database.errors import TargetError
 from database.settings import Server
 from tests.forks import Fork, Forks
 
@@ -100,3 +103,12 @@ def query(
     with connect(server, role, autocommit=True) as connection:
         cursor = connection.execute(text.encode(), values or None)
         return cursor.fetchall() if cursor.description else []
+
+
+def recovered(server: Server) -> None:
+    """Wait until PostgreSQL, seen to have crashed, takes logins again."""
+    while True:
+        with contextlib.suppress(TargetError):
+            query(server, "select 1")
+            return
+        time.sleep(0.05)

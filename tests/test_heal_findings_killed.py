@@ -21,10 +21,10 @@ import pytest
 from database.apply import apply_schema
 from database.connect import connect
 from database.embedded.server import EmbeddedServer
-from database.errors import TargetError
 from database.settings import Server
 from tests import schema_tools as tools
 from tests.mcp_clients import Agent, agent
+from tests.programs import recovered
 from tests.test_drift import _ROWS, printed
 from tests.test_heal_findings import break_index, found, heal, indexes, much
 from tests.test_healing import attempts, wrong
@@ -221,7 +221,7 @@ async def killed_within_a_build(instance: EmbeddedServer, table: str, whom: str)
         while True:
             busy.execute("select pg_sleep(0.05)")
     instance.start()
-    await recovered(server)
+    recovered(server)
 
 
 async def builder(server: Server) -> int:
@@ -229,15 +229,6 @@ async def builder(server: Server) -> int:
     while True:
         for (pid,) in tools.query(server, _BUILDING):
             return int(str(pid))
-        await asyncio.sleep(0.05)
-
-
-async def recovered(server: Server) -> None:
-    """When PostgreSQL takes logins again."""
-    while True:
-        with contextlib.suppress(TargetError):
-            tools.query(server, "select 1")
-            return
         await asyncio.sleep(0.05)
 
 
