@@ -1,11 +1,11 @@
-"""A table's content as 4096 buckets of row digests, equal on both sides or not.
+"""A table's content as one sum of row digests, equal on both sides or not.
 
-A row falls into a bucket by its own digest, so no key and no order is needed: tables without a
-key are compared as multisets. A row that differs leaves a trace in two buckets at most, and only
-the rows of such buckets are looked at one by one.
+No key and no order is needed: tables without a key are compared as multisets. Where the sums
+differ, `buckets` tells where.
 """
 
-import struct
+import sys
+from array import array
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
@@ -23,76 +23,53 @@ from migration.rows import RefusedRow, RowConverter
 from migration.source import Batch, Pace, Row, read_batches
 from migration.statements import statement
 
-#: A table has so many buckets less one; a power of two less one.
-_LAST_BUCKET = 4095
-_EMPTY = (0, 0)
-
 _Connection = psycopg.Connection[tuple[object, ...]]
 
 
 @dataclass
 class TableDigest:
-    """Rows and digest sums by bucket. Sums count duplicates, and rows can be taken out again."""
+    """Rows and the sum of their digests. It counts duplicates, and rows can be taken out again."""
 
-    buckets: dict[int, tuple[int, int]] = field(default_factory=dict)
+    rows: int = 0
+    total: int = 0
     #: Of the source: values that policies changed, by (target column, policy).
     repairs: Counter[tuple[str, str]] = field(default_factory=Counter)
 
-    @property
-    def rows(self) -> int:
-        """How many rows are in it."""
-        return sum(count for count, _ in self.buckets.values())
-
     def add(self, digest: bytes, *, times: int = 1) -> None:
         """Put a row in (or, with times=-1, take it out)."""
-        number = _number(digest)
-        bucket = number & _LAST_BUCKET
-        count, total = self.buckets.get(bucket, _EMPTY)
-        self.buckets[bucket] = (count + times, total + times * number)
+        self.rows += times
+        self.total += times * number_of(digest)
 
     def add_all(self, digests: Iterable[bytes]) -> None:
         """Put many rows in."""
         # In C as far as possible: this is done for every row of the source.
-        for (number,) in struct.iter_unpack(">q8x", b"".join(digests)):
-            bucket = number & _LAST_BUCKET
-            count, total = self.buckets.get(bucket, _EMPTY)
-            self.buckets[bucket] = (count + 1, total + number)
+        words = array("q", b"".join(digests))
+        if sys.byteorder == "little":
+            words.byteswap()
+        numbers = words[::2]
+        self.rows += len(numbers)
+        self.total += sum(numbers)
 
     def merge(self, other: "TableDigest") -> None:
         """Put all rows of another part of the same table in."""
-        for bucket, (count, total) in other.buckets.items():
-            rows, sum_before = self.buckets.get(bucket, _EMPTY)
-            self.buckets[bucket] = (rows + count, sum_before + total)
+        self.rows += other.rows
+        self.total += other.total
         self.repairs += other.repairs
-
-    def differing(self, other: "TableDigest") -> list[int]:
-        """The buckets that are not equal in both."""
-        return sorted(
-            bucket
-            for bucket in self.buckets.keys() | other.buckets.keys()
-            if self.buckets.get(bucket, _EMPTY) != other.buckets.get(bucket, _EMPTY)
-        )
 
     def without(self, part: "TableDigest") -> "TableDigest":
         """What remains when the rows of a part of it are taken out."""
-        left = dict(self.buckets)
-        for bucket, (count, total) in part.buckets.items():
-            rows, high = left.get(bucket, _EMPTY)
-            left[bucket] = (rows - count, high - total)
-        return TableDigest(left)
+        return TableDigest(self.rows - part.rows, self.total - part.total)
+
+    def equals(self, other: "TableDigest") -> bool:
+        """Whether both hold the same rows."""
+        return (self.rows, self.total) == (other.rows, other.total)
 
     def summary(self) -> str:
-        """64 bits over all buckets, for reports: equal content gives equal text."""
-        total = sum(high for _, high in self.buckets.values())
-        return f"{total % 2**64:016x}"
+        """64 bits, for reports: equal content gives equal text."""
+        return f"{self.total % 2**64:016x}"
 
 
-def bucket_of(digest: bytes) -> int:
-    """The bucket of a row: the last bits of the number that is summed."""
-    return _number(digest) & _LAST_BUCKET
-
-
-def _number(digest: bytes) -> int:
+def number_of(digest: bytes) -> int:
     """The 64 bits of a digest that are summed."""
     return int.from_bytes(digest[:8], "big", signed=True)
 
@@ -170,11 +147,11 @@ def source_digest(
 def target_digest(connection: _Connection, table: TablePlan) -> TableDigest:
     """The digest of every row of the target table, computed by PostgreSQL."""
     relation = sql.Identifier(table.schema_name, table.target)
-    digests = sql_digest(table.columns, relation)
-    return fetch_digest(connection, statement("table_digest").format(digests=digests))
+    return fetch_digest(connection, sql_digest(table.columns, relation))
 
 
-def fetch_digest(connection: _Connection, query: sql.Composed) -> TableDigest:
-    """The digest that a query for (bucket, rows, total) gives."""
-    rows: Iterable[tuple[int, int, int]] = connection.execute(query).fetchall()  # type: ignore[assignment]
-    return TableDigest({bucket: (count, int(total)) for bucket, count, total in rows})
+def fetch_digest(connection: _Connection, digests: sql.Composed) -> TableDigest:
+    """The digest of the rows that a query gives (`sql_digest`, or some rows of it)."""
+    query = statement("table_digest").format(digests=digests)
+    ((rows, total),) = connection.execute(query).fetchall()
+    return TableDigest(int(str(rows)), int(str(total)))

@@ -13,8 +13,9 @@ from psycopg import sql
 
 from database.errors import TargetError
 from database.settings import Server
+from migration.buckets import Buckets, fetch_buckets, target_buckets
 from migration.canonical import sql_digest
-from migration.digest import TableDigest, fetch_digest, target_digest
+from migration.digest import fetch_digest
 from migration.plan import Plan, TablePlan
 from migration.statements import Connection, fetch, fetch_number, statement
 from migration.target import identifier
@@ -36,11 +37,11 @@ class Present:
     #: Temporary table of (row_id, matched): their places, and whether the source has them too.
     places: sql.Identifier
     #: Their content before the load.
-    before: TableDigest
+    before: Buckets
     #: How many of them the source has too.
     matched: int = 0
     #: The content of those that the source has not.
-    others: TableDigest = field(default_factory=TableDigest)
+    others: Buckets = field(default_factory=Buckets)
 
     def is_one(self, row_id: sql.Composable) -> sql.Composed:
         """A condition: the row at this place was there before."""
@@ -110,7 +111,8 @@ def remember(connection: Connection, plan: Plan, present: Iterable[str]) -> dict
             statement("remember_places").format(places=places, relation=identifier(table))
         )
         connection.execute(sql.SQL("analyze {}").format(places))
-        found[table.target] = Present(table, places, target_digest(connection, table))
+        digests = sql_digest(table.columns, identifier(table))
+        found[table.target] = Present(table, places, target_buckets(connection, digests))
     return found
 
 
@@ -122,8 +124,8 @@ def match(connection: Connection, present: Present) -> int:
         places=present.places,
         relation=identifier(table),
     )
-    matched = fetch_digest(connection, query)
-    present.matched = matched.rows
+    matched = fetch_buckets(connection, query)
+    present.matched = matched.whole().rows
     present.others = present.before.without(matched)
     return present.matched
 
@@ -136,8 +138,7 @@ def changed(connection: Connection, present: Iterable[Present]) -> list[str]:
         digests = sql.SQL("select d.* from ({}) as d where {}").format(
             sql_digest(entry.table.columns, relation), entry.is_one(sql.SQL("d.row_id"))
         )
-        now = fetch_digest(connection, statement("table_digest").format(digests=digests))
-        if entry.before.differing(now):
+        if not entry.before.whole().equals(fetch_digest(connection, digests)):
             found.append(entry.table.target)
     return found
 
@@ -156,18 +157,18 @@ def keep_others(connection: Connection, run_id: int, present: Iterable[Present])
                     "total": total,
                 }
                 for entry in present
-                for bucket, (rows, total) in entry.others.buckets.items()
+                for bucket, (rows, total) in entry.others.sums.items()
                 if rows
             ],
         )
 
 
-def other_rows(connection: Connection, run_id: int) -> dict[str, TableDigest]:
+def other_rows(connection: Connection, run_id: int) -> dict[str, Buckets]:
     """The content of the rows that were there before a run and are not its source's, by table."""
-    found: dict[str, TableDigest] = {}
+    found: dict[str, Buckets] = {}
     for row in fetch(connection, "other_rows", run_id=run_id):
-        digest = found.setdefault(row["table_name"], TableDigest())
-        digest.buckets[row["bucket"]] = (row["rows"], int(row["total"]))
+        buckets = found.setdefault(row["table_name"], Buckets())
+        buckets.sums[row["bucket"]] = (row["rows"], int(row["total"]))
     return found
 
 

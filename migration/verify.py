@@ -10,9 +10,10 @@ from pathlib import Path
 
 from psycopg import sql
 
+from migration.buckets import Buckets, bucket_of, source_buckets, target_buckets
 from migration.canonical import canonical_value, sql_digest, sql_field
 from migration.convert import Converted
-from migration.digest import RowDigester, TableDigest, bucket_of, fetch_digest
+from migration.digest import RowDigester, TableDigest, fetch_digest
 from migration.plan import TablePlan
 from migration.present import Present
 from migration.rows import RefusedRow
@@ -20,7 +21,7 @@ from migration.source import Row
 from migration.statements import Connection, statement
 from migration.target import identifier
 
-#: Differences shown per table; the count of differing buckets is always complete.
+#: Differences shown per table.
 _SHOWN = 20
 _BUCKETS_SEARCHED = 64
 #: What stands for a row that a side does not have.
@@ -72,7 +73,7 @@ def verify_table(
     *,
     replayed: Sequence[ReplayedRow] = (),
     present: Present | None = None,
-    others: TableDigest | None = None,
+    others: Buckets | None = None,
     target: TableDigest | None = None,
 ) -> VerifiedTable:
     """Compare one table.
@@ -92,22 +93,30 @@ def verify_table(
     digester = RowDigester(table)
     # A row that does not convert was never in the source's digest.
     excluded = Counter(filter(None, (digester.digest_of(entry.row) for entry in quarantined)))
-    for digest, times in excluded.items():
-        source.add(digest, times=-times)
-    for row in replayed:
-        source.add(digester.digest(row.values))
-    digests = _digests(table, present)
+    put_in = [digester.digest(row.values) for row in replayed]
+    _account(source, excluded, put_in)
     if target is None:
         target = target_side(connection, table, present)
     if others is not None:
-        target = target.without(others)
-    buckets = source.differing(target)
-    differences = []
-    if buckets:
-        unknown = frozenset(others.buckets if others else ())
-        search = _Search(digests, set(buckets[:_BUCKETS_SEARCHED]), unknown)
+        target = target.without(others.whole())
+    differences: list[Difference] = []
+    if not source.equals(target):
+        # Both sides once more, by bucket: that is only worth it where something is wrong.
+        ours = source_buckets(snapshot, table)
+        _account(ours, excluded, put_in)
+        search = _search(connection, table, ours, present, others)
         differences = _locate(connection, snapshot, table, search, excluded, replayed=replayed)
     return VerifiedTable(table, target.rows, source.summary(), target.summary(), tuple(differences))
+
+
+def _account(
+    side: TableDigest | Buckets, excluded: Counter[bytes], put_in: Iterable[bytes]
+) -> None:
+    """Make the rows of the source those that are expected in the target."""
+    for digest, times in excluded.items():
+        side.add(digest, times=-times)
+    for digest in put_in:
+        side.add(digest)
 
 
 def target_side(
@@ -116,7 +125,7 @@ def target_side(
     """What is in the target, digested by PostgreSQL; inside a merge, what the source has too."""
     if table.impossible:
         return TableDigest()
-    return _target_digest(connection, _digests(table, present))
+    return fetch_digest(connection, _digests(table, present))
 
 
 def _digests(table: TablePlan, present: Present | None) -> sql.Composed:
@@ -125,10 +134,6 @@ def _digests(table: TablePlan, present: Present | None) -> sql.Composed:
     if present is None:
         return digests
     return statement("source_rows").format(digests=digests, places=present.places)
-
-
-def _target_digest(connection: Connection, digests: sql.Composed) -> TableDigest:
-    return fetch_digest(connection, statement("table_digest").format(digests=digests))
 
 
 @dataclass(frozen=True)
@@ -140,6 +145,22 @@ class _Search:
     buckets: set[int]
     #: Buckets that hold rows which are not the source's, and cannot be told from new ones.
     unknown: frozenset[int]
+
+
+def _search(
+    connection: Connection,
+    table: TablePlan,
+    ours: Buckets,
+    present: Present | None,
+    others: Buckets | None,
+) -> _Search:
+    """The first buckets that differ between the source's and the target's side."""
+    digests = _digests(table, present)
+    theirs = Buckets() if table.impossible else target_buckets(connection, digests)
+    if others is not None:
+        theirs = theirs.without(others)
+    buckets = set(ours.differing(theirs)[:_BUCKETS_SEARCHED])
+    return _Search(digests, buckets, frozenset(others.sums if others else ()))
 
 
 @dataclass(frozen=True)

@@ -53,7 +53,7 @@ def _is_same(
         if digest is not None:
             expected.add(digest, times=-1)
     found = source_digest(after, _in_export(table, exported))
-    return not expected.differing(found)
+    return expected.equals(found)
 
 
 def _in_export(table: TablePlan, exported: dict[str, Table]) -> TablePlan:

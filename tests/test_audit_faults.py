@@ -132,8 +132,7 @@ async def test_postgresql_is_killed_in_the_middle_of_writes(
                 return
 
     async def kill() -> None:
-        while not any(answer["success"] for answer in answers.values()):
-            await asyncio.sleep(0.005)
+        await until(lambda: any(answer["success"] for answer in answers.values()))
         await asyncio.sleep(chance.random() * 0.4)
         if seed % 2:
             await asyncio.to_thread(kill_one_backend, server)

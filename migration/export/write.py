@@ -94,7 +94,7 @@ class Writer:
         expected = target_digest(self._connection, written.plan)
         expected.merge(written.change)
         found = source_digest(self._path, written.plan)
-        return found.rows == written.rows and not expected.differing(found)
+        return found.rows == written.rows and expected.equals(found)
 
     def _rows(self, written: Written) -> Iterator[_Values]:
         definition = written.definition

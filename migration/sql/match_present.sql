@@ -1,5 +1,5 @@
 -- Loaded rows that equal a row that was there before leave again, one for one; the row that was
--- there is marked as the source's too. The answer is their content by bucket (table_digest.sql).
+-- there is marked as the source's too. The answer is their content by bucket (table_buckets.sql).
 with digests as materialized (
     select
         d.row_id,
