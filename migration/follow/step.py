@@ -164,7 +164,7 @@ class _TableStep:
         found: Counter[bytes] = Counter()
         for relation in relations:
             digests = self._connection.execute(sql_digest(self._table.columns, relation))
-            found.update(bytes.fromhex(str(digest)) for _, digest, *_ in digests)
+            found.update(bytes.fromhex(str(digest)) for _, digest in digests)
         if found != self.inserter.digests:
             missing = (self.inserter.digests - found).total()
             more = (found - self.inserter.digests).total()
