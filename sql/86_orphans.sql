@@ -36,101 +36,44 @@ begin
 end
 $$;
 
--- Moves the rows that break a foreign key, which is there and not validated, into quarantine: their ids
--- there. All of them, each exactly as it was, or an error.
---   key         the oid of the foreign key
---   references_ the foreign keys that sql/ declares, as health_orphans.sql takes them: one that is missing
---               says even so that a row is referred to
---   most        rows; beyond it none is moved
-create function quarantine_orphans(key oid, references_ jsonb, most bigint) returns bigint[]
-language plpgsql volatile
+-- The names of a table's columns with these numbers, in this order.
+create function key_columns(relation regclass, numbers smallint[]) returns text[]
+language sql stable
 set search_path to 'pg_catalog', 'pg_temp'
-set bytea_output to 'hex'
-set datestyle to 'ISO, YMD'
-set extra_float_digits to '1'
-set intervalstyle to 'postgres'
-set timezone to 'UTC'
+return array(
+    select a.attname::text
+    from unnest(numbers) with ordinality as part (number, position)
+    inner join pg_attribute as a on a.attrelid = relation and a.attnum = part.number
+    order by part.position
+);
+
+-- An error where others refer to these rows, which are to go: they cannot without making orphans of those, or
+-- worse, their keys may cascade. Rows that go too may refer to them.
+--   child       the table of the rows
+--   parent      the table that they lack a row in
+--   references_ as quarantine_orphans() takes them
+create function refuse_referred(child regclass, parent regclass, places tid[], references_ jsonb) returns void
+language plpgsql stable
+set search_path to 'pg_catalog', 'pg_temp'
 as $$
 declare
-    broken record;
     other record;
-    shape record;
-    kept record;
-    condition text;
-    places tid[];
-    place tid;
-    total bigint;
     referring bigint;
-    entry bigint;
-    entries bigint[] := '{}';
 begin
-    if (select every_session from app.context()) is not true then
-        raise insufficient_privilege using
-            message = 'rows of every session may be concerned, and this agent does not see them',
-            hint = 'An agent that sees every session does it, or a person.';
-    end if;
-    select
-        k.conname as name,
-        k.conrelid::regclass as child,
-        k.confrelid::regclass as parent,
-        c.relname,
-        array(
-            select a.attname::text
-            from unnest(k.conkey) with ordinality as part (number, position)
-            inner join pg_attribute as a on a.attrelid = k.conrelid and a.attnum = part.number
-            order by part.position
-        ) as columns,
-        array(
-            select a.attname::text
-            from unnest(k.confkey) with ordinality as part (number, position)
-            inner join pg_attribute as a on a.attrelid = k.confrelid and a.attnum = part.number
-            order by part.position
-        ) as parent_columns
-    into strict broken
-    from pg_constraint as k
-    inner join pg_class as c on c.oid = k.conrelid
-    where k.oid = key and k.contype = 'f' and c.relnamespace = 'public'::regnamespace;
-
-    -- Nobody writes meanwhile, so that what is counted stays true.
-    execute format('lock table %s in share row exclusive mode', broken.child);
-    condition := ops.orphan_condition(broken.columns, broken.parent, broken.parent_columns);
-    execute format('select count(*) from %s', broken.child) into total;
-    execute format(
-        'select coalesce(array_agg(row_id), ''{}'')
-         from (select referring.ctid as row_id from %s as referring where %s limit %s) as found',
-        broken.child, condition, most + 1
-    ) into places;
-    if cardinality(places) > most then
-        raise program_limit_exceeded using
-            message = format('more than %s rows of %s have no parent by %I', most, broken.child, broken.name),
-            hint = 'A person looks at them first: it is more than an agent may write in one call.';
-    end if;
-
-    -- A row that others refer to cannot go without making orphans of them, or worse: their keys may cascade.
     for other in
         select
             k.conname::text as name,
-            k.conrelid::regclass as child,
-            array(
-                select a.attname::text
-                from unnest(k.conkey) with ordinality as part (number, position)
-                inner join pg_attribute as a on a.attrelid = k.conrelid and a.attnum = part.number
-                order by part.position
-            ) as columns,
-            array(
-                select a.attname::text
-                from unnest(k.confkey) with ordinality as part (number, position)
-                inner join pg_attribute as a on a.attrelid = k.confrelid and a.attnum = part.number
-                order by part.position
-            ) as parent_columns
+            k.conrelid::regclass as relation,
+            ops.key_columns(k.conrelid, k.conkey) as columns,
+            ops.key_columns(k.confrelid, k.confkey) as parent_columns
         from pg_constraint as k
-        where k.contype = 'f' and k.confrelid = broken.child
+        where k.contype = 'f' and k.confrelid = child
         union
         select declared.name, to_regclass(declared.child), declared.columns, declared.parent_columns
         from jsonb_to_recordset(references_)
             as declared (name text, child text, columns text[], parent text, parent_columns text[])
         where
-            to_regclass(declared.parent) = broken.child and to_regclass(declared.child) is not null
+            to_regclass(declared.parent) = refuse_referred.child and to_regclass(declared.child) is not null
             and not exists (
                 select from unnest(declared.columns) as wanted (name)
                 where not exists (
@@ -143,26 +86,46 @@ begin
         execute format(
             'select count(*) from %s as referring inner join %s as referred on %s
              where referred.ctid = any ($1) and not (%L::boolean and referring.ctid = any ($1))',
-            other.child, broken.child,
+            other.relation, child,
             (
                 select string_agg(format('referred.%I = referring.%I', pair.theirs, pair.ours), ' and ')
                 from unnest(other.columns, other.parent_columns) as pair (ours, theirs)
             ),
-            other.child = broken.child
+            other.relation = child
         ) into referring using places;
         if referring > 0 then
             raise object_not_in_prerequisite_state using
                 message = format(
                     '%s rows of %s refer, by %I, to rows of %s that have no parent in %s themselves',
-                    referring, other.child, other.name, broken.child, broken.parent
+                    referring, other.relation, other.name, child, parent
                 ),
                 hint = format(
                     'Nothing was moved: without those rows they would be orphans too. A person writes the missing '
-                    'rows of %s, or decides about all of them.', broken.parent
+                    'rows of %s, or decides about all of them.', parent
                 );
         end if;
     end loop;
+end
+$$;
 
+-- Writes rows of a table into quarantine, each exactly as it is, or an error; their ids there.
+--   culprit  the column that is to blame, where it is one
+create function keep_orphans(child regclass, places tid[], culprit text, reason text) returns bigint[]
+language plpgsql volatile
+set search_path to 'pg_catalog', 'pg_temp'
+set bytea_output to 'hex'
+set datestyle to 'ISO, YMD'
+set extra_float_digits to '1'
+set intervalstyle to 'postgres'
+set timezone to 'UTC'
+as $$
+declare
+    shape record;
+    kept record;
+    place tid;
+    entry bigint;
+    entries bigint[] := '{}';
+begin
     select
         string_agg(format('referring.%I::text', a.attname), ', ' order by a.attnum) as texts,
         string_agg(
@@ -173,49 +136,104 @@ begin
             select string_agg(format('%L, referring.%I', b.attname, b.attname), ', ')
             from pg_index as i
             inner join pg_attribute as b on b.attrelid = i.indrelid and b.attnum = any (i.indkey)
-            where i.indrelid = broken.child and i.indisprimary
+            where i.indrelid = child and i.indisprimary
         ) as primary_key
     into shape
     from pg_attribute as a
-    where a.attrelid = broken.child and a.attnum > 0 and not a.attisdropped;
+    where a.attrelid = child and a.attnum > 0 and not a.attisdropped;
 
     foreach place in array places loop
         execute format(
             'select
                  array[%s] as contents, row(%s)::%s *= referring as is_same, jsonb_build_object(%s) as source_key
              from %s as referring where referring.ctid = $1',
-            shape.texts, shape.again, broken.child, shape.primary_key, broken.child
+            shape.texts, shape.again, child, shape.primary_key, child
         ) into strict kept using place;
         if kept.is_same is not true then
             raise data_exception using
-                message = format('a row of %s cannot be written as text without loss', broken.child);
+                message = format('a row of %s cannot be written as text without loss', child);
         end if;
         insert into migration.quarantine (table_name, source_key, row_values, column_name, reason, sqlstate)
         select
-            broken.relname,
+            (select c.relname from pg_class as c where c.oid = child),
             kept.source_key,
             jsonb_object_agg(pair.name, ops.cell(pair.content)),
-            case when cardinality(broken.columns) = 1 then broken.columns[1] end,
-            format(
-                'no row in %s for (%s); foreign key %s', broken.parent, array_to_string(broken.columns, ', '),
-                broken.name
-            ),
+            culprit,
+            keep_orphans.reason,
             '23503'
         from unnest(shape.names, kept.contents) as pair (name, content)
         returning quarantine.id into entry;
         perform ops.keep_pieces(entry, kept.contents);
         entries := entries || entry;
     end loop;
+    return entries;
+end
+$$;
 
+-- Moves the rows that break a foreign key, which is there and not validated, into quarantine: their ids
+-- there. All of them, each exactly as it was, or an error.
+--   key         the oid of the foreign key
+--   references_ the foreign keys that sql/ declares, as health_orphans.sql takes them: one that is missing
+--               says even so that a row is referred to
+--   most        rows; beyond it none is moved
+create function quarantine_orphans(key oid, references_ jsonb, most bigint) returns bigint[]
+language plpgsql volatile
+set search_path to 'pg_catalog', 'pg_temp'
+as $$
+declare
+    broken record;
+    places tid[];
+    total bigint;
+    remaining bigint;
+    entries bigint[];
+begin
+    if (select every_session from app.context()) is not true then
+        raise insufficient_privilege using
+            message = 'rows of every session may be concerned, and this agent does not see them',
+            hint = 'An agent that sees every session does it, or a person.';
+    end if;
+    select
+        k.conname as name,
+        k.conrelid::regclass as child,
+        k.confrelid::regclass as parent,
+        ops.key_columns(k.conrelid, k.conkey) as columns,
+        ops.key_columns(k.confrelid, k.confkey) as parent_columns
+    into strict broken
+    from pg_constraint as k
+    inner join pg_class as c on c.oid = k.conrelid
+    where k.oid = key and k.contype = 'f' and c.relnamespace = 'public'::regnamespace;
+
+    -- Nobody writes meanwhile, so that what is counted stays true.
+    execute format('lock table %s in share row exclusive mode', broken.child);
+    execute format('select count(*) from %s', broken.child) into total;
+    execute format(
+        'select coalesce(array_agg(row_id), ''{}'')
+         from (select referring.ctid as row_id from %s as referring where %s limit %s) as found',
+        broken.child, ops.orphan_condition(broken.columns, broken.parent, broken.parent_columns), most + 1
+    ) into places;
+    if cardinality(places) > most then
+        raise program_limit_exceeded using
+            message = format('more than %s rows of %s have no parent by %I', most, broken.child, broken.name),
+            hint = 'A person looks at them first: it is more than an agent may write in one call.';
+    end if;
+    perform ops.refuse_referred(broken.child, broken.parent, places, references_);
+
+    entries := ops.keep_orphans(
+        broken.child, places,
+        case when cardinality(broken.columns) = 1 then broken.columns[1] end,
+        format(
+            'no row in %s for (%s); foreign key %s', broken.parent, array_to_string(broken.columns, ', '), broken.name
+        )
+    );
     execute format('delete from %s as referring where referring.ctid = any ($1)', broken.child) using places;
-    execute format('select count(*) from %s', broken.child) into referring;
+    execute format('select count(*) from %s', broken.child) into remaining;
     if
-        referring + cardinality(entries) <> total
+        remaining + cardinality(entries) <> total
         or (select count(*) from migration.quarantine where quarantine.id = any (entries)) <> cardinality(places)
     then
         raise data_exception using message = format(
             '%s had %s rows, %s of them without a parent; %s are left, and %s in quarantine',
-            broken.child, total, cardinality(places), referring, cardinality(entries)
+            broken.child, total, cardinality(places), remaining, cardinality(entries)
         );
     end if;
     return entries;

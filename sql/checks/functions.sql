@@ -43,6 +43,7 @@ begin
             or login.name = 'mcp_heal'
             -- With the rights of who calls them alone: quarantine.sql.
             and pg_proc.oid in (
+                'ops.keep_orphans(regclass, tid [], text, text)'::regprocedure,
                 'ops.keep_pieces(bigint, text [])'::regprocedure,
                 'ops.quarantine_orphans(oid, jsonb, bigint)'::regprocedure,
                 'ops.replay(bigint, jsonb)'::regprocedure,

@@ -12,8 +12,8 @@ begin
     where
         pg_proc.pronamespace = 'ops'::regnamespace
         and pg_proc.proname in (
-            'cell', 'keep_pieces', 'loaded_values', 'orphan_condition', 'orphans', 'quarantine_orphans', 'replay',
-            'replay_fitting'
+            'cell', 'keep_orphans', 'keep_pieces', 'key_columns', 'loaded_values', 'orphan_condition', 'orphans',
+            'quarantine_orphans', 'refuse_referred', 'replay', 'replay_fitting'
         )
         and (pg_proc.prosecdef or pg_proc.proconfig is null or 'search_path=pg_catalog, pg_temp' <> all (proconfig));
     if found is not null then
