@@ -65,13 +65,14 @@ def canonical_of(pg_type: str) -> Canonical:
 
 def framed(column: ColumnPlan, texts: Sequence[str | None]) -> Sequence[str]:
     """Canonical texts of a column as fields of their lines."""
-    null = "" if is_fixed(column) else _NULL_TEXT
+    if is_fixed(column):
+        return ["" if text is None else text for text in texts]
     present = [text for text in texts if text is not None]
-    if not is_fixed(column) and _MARK in "".join(present):
-        return [null if text is None else text.replace(_MARK, _MARK * 2) for text in texts]
+    if _MARK in "".join(present):
+        return [_NULL_TEXT if text is None else text.replace(_MARK, _MARK * 2) for text in texts]
     if len(present) == len(texts):
         return present
-    return [null if text is None else text for text in texts]
+    return [_NULL_TEXT if text is None else text for text in texts]
 
 
 def is_fixed(column: ColumnPlan) -> bool:

@@ -6,18 +6,23 @@ Invariant: a plain value is one that the row's own conversion takes, and both wa
 text. A test compares them.
 """
 
+import math
 import re
+import sys
+from array import array
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from migration.canonical import Canonical, canonical_lines, canonical_of, framed
-from migration.convert import Converted, float_text, is_unicode
+from migration.canonical import canonical_lines, canonical_of, framed
+from migration.convert import float_text, is_unicode
 from migration.plan import ColumnPlan, TablePlan
 from migration.policies import InvalidJson, NulText, OverLong
 from migration.source import Batch, Value
 
 #: A column's values as text; None is NULL.
 Texts = Sequence[str | None]
+#: The texts of some values of a column that are plain and not NULL.
+_Print = Callable[[Sequence[Value]], Sequence[str]]
 
 _DAY = (
     r"(?!0000)\d{4}-(?:(?:0[1-9]|1[0-2])-(?:0[1-9]|1\d|2[0-8])"
@@ -27,6 +32,8 @@ _TIME = r"(?:[01]\d|2[0-3]):[0-5]\d:[0-5]\d(?:\.\d{1,6})?"
 # The 29th of February is not here: whether a year has it is not said by its digits alone.
 _TIMES = re.compile(rf"(?:{_DAY}[ T]{_TIME}\n)*", re.ASCII)
 _TIMES_UTC = re.compile(rf"(?:{_DAY}[ T]{_TIME}(?:Z|\+00:00)\n)*", re.ASCII)
+#: Characters of a time without a fraction.
+_WITHOUT_FRACTION = len("2026-01-01 00:00:00")
 _DATES = re.compile(r"(?:\d{4}-\d\d-\d\d\n)*", re.ASCII)
 
 
@@ -41,14 +48,16 @@ class _Kind:
     Attributes:
         classes: the storage classes, as Python's types.
         check: of the values that are not NULL, whether all are plain.
-        sent: the text for PostgreSQL; None: as the value stands.
-        canonical: the canonical text; None: as the value stands.
+        sent: the texts for PostgreSQL; None: as the values stand.
+        canonical: the canonical texts; None: as the values stand.
+        free: whether the text for PostgreSQL may hold any character.
     """
 
     classes: frozenset[type]
     check: Callable[[Sequence[Value]], bool]
-    sent: Callable[[Value], str] | None = None
-    canonical: Canonical | None = None
+    sent: _Print | None = None
+    canonical: _Print | None = None
+    free: bool = False
 
 
 class PlainTable:
@@ -57,6 +66,8 @@ class PlainTable:
     def __init__(self, table: TablePlan) -> None:
         self._columns = [_Column(column) for column in table.columns]
         self._possible = not table.impossible and all(map(_is_left_alone, table.columns))
+        #: By column, whether the texts of `sent` may hold any character.
+        self.free = [_KINDS.get(column.pg_type, _TEXT).free for column in table.columns]
 
     def sent(self, batch: Batch) -> list[Texts]:
         """By column, the texts that PostgreSQL's input functions read.
@@ -111,14 +122,13 @@ class _Column:
         return has_null
 
 
-def _mapped(
-    function: Callable[[Value], str] | Canonical | None, values: Sequence[Value], *, has_null: bool
-) -> Texts:
+def _mapped(function: _Print | None, values: Sequence[Value], *, has_null: bool) -> Texts:
     if function is None:
         return values  # type: ignore[return-value]  # checked: text or NULL
-    if has_null:
-        return [None if value is None else function(value) for value in values]
-    return list(map(function, values))
+    if not has_null:
+        return function(values)
+    texts = iter(function([value for value in values if value is not None]))
+    return [None if value is None else next(texts) for value in values]
 
 
 def _is_left_alone(column: ColumnPlan) -> bool:
@@ -153,12 +163,41 @@ def _is_bit(values: Sequence[Value]) -> bool:
     return set(values) <= {0, 1}
 
 
+def _each(function: Callable[[Value], str]) -> _Print:
+    """Value by value."""
+
+    def texts(values: Sequence[Value]) -> Sequence[str]:
+        return list(map(function, values))
+
+    return texts
+
+
+def _canonical(pg_type: str) -> _Print:
+    """The canonical texts of a type, value by value, from plain values as from converted ones."""
+    return _each(canonical_of(pg_type))
+
+
+def _boolean_texts(values: Sequence[Value]) -> Sequence[str]:
+    return list(map("ft".__getitem__, values))  # type: ignore[arg-type]  # checked: 0 or 1
+
+
 def _number_text(value: Value) -> str:
     return float_text(value) if isinstance(value, float) else str(value)
 
 
-def _boolean_text(value: Value) -> str:
-    return "t" if value else "f"
+def _double_texts(values: Sequence[Value]) -> Sequence[str]:
+    if any(map(math.isinf, values)):  # type: ignore[arg-type]  # checked: floats
+        return list(map(_number_text, values))
+    return list(map(repr, values))
+
+
+def _double_bits(values: Sequence[Value]) -> Sequence[str]:
+    """The bytes of each double in hexadecimal, the most significant first."""
+    doubles = array("d", values)  # type: ignore[type-var]  # checked: floats
+    if sys.byteorder == "little":
+        doubles.byteswap()
+    digits = doubles.tobytes().hex()
+    return [digits[start : start + 16] for start in range(0, len(digits), 16)]
 
 
 def _hexadecimal(value: Value) -> str:
@@ -166,41 +205,38 @@ def _hexadecimal(value: Value) -> str:
     return "\\x" + value.hex()
 
 
-def _time(value: Converted) -> str:
-    """A time's text as PostgreSQL prints it: a blank, and no zeros at the end of a fraction."""
-    text = str(value)
-    if len(text) > len("2026-01-01 00:00:00"):
-        text = text.rstrip("0").rstrip(".")
-    return text.replace("T", " ")
+def _times(values: Sequence[Value]) -> list[str]:
+    """Times as PostgreSQL prints them: a blank, and no zeros at the end of a fraction."""
+    joined = "\n".join(values)  # type: ignore[arg-type]  # checked: text
+    return [
+        text.rstrip("0").rstrip(".") if text[-1:] == "0" and len(text) > _WITHOUT_FRACTION else text
+        for text in joined.replace("T", " ").split("\n")
+    ]
 
 
-def _time_utc(value: Converted) -> str:
-    return _time(str(value).removesuffix("Z").removesuffix("+00:00")) + "+00"
+def _times_utc(values: Sequence[Value]) -> list[str]:
+    joined = "\n".join(values)  # type: ignore[arg-type]  # checked: text
+    bare = joined.replace("Z", "").replace("+00:00", "").split("\n")
+    return [text + "+00" for text in _times(bare)]
 
 
-def _kind(
-    pg_type: str,
-    classes: set[type],
-    check: Callable[[Sequence[Value]], bool],
-    sent: Callable[[Value], str] | None = None,
-) -> _Kind:
-    """A type whose canonical text is made from plain values as from converted ones."""
-    return _Kind(frozenset(classes), check, sent, canonical_of(pg_type))
-
-
-_INTEGER = _Kind(frozenset({int}), _anything, str, str)
-_TEXT = _Kind(frozenset({str}), _is_text)
+_INTEGER = _Kind(frozenset({int}), _anything, _each(str), _each(str))
+_TEXT = _Kind(frozenset({str}), _is_text, free=True)
 _KINDS = {
     "smallint": _INTEGER,
     "integer": _INTEGER,
     "bigint": _INTEGER,
-    "double precision": _kind("double precision", {float}, _anything, _number_text),
-    "numeric": _kind("numeric", {int, float}, _anything, _number_text),
-    "boolean": _Kind(frozenset({int}), _is_bit, _boolean_text, str),
-    "timestamp without time zone": _Kind(frozenset({str}), _all_match(_TIMES), None, _time),
-    "timestamp with time zone": _Kind(frozenset({str}), _all_match(_TIMES_UTC), None, _time_utc),
+    "double precision": _Kind(frozenset({float}), _anything, _double_texts, _double_bits),
+    "numeric": _Kind(
+        frozenset({int, float}), _anything, _each(_number_text), _canonical("numeric")
+    ),
+    "boolean": _Kind(frozenset({int}), _is_bit, _boolean_texts, _each(str)),
+    "timestamp without time zone": _Kind(frozenset({str}), _all_match(_TIMES), None, _times),
+    "timestamp with time zone": _Kind(frozenset({str}), _all_match(_TIMES_UTC), None, _times_utc),
     "date": _Kind(frozenset({str}), _all_match(_DATES)),
-    "uuid": _kind("uuid", {str}, _is_text),
-    "jsonb": _kind("jsonb", {str}, _is_text),
-    "bytea": _kind("bytea", {bytes}, _anything, _hexadecimal),
+    "uuid": _Kind(frozenset({str}), _is_text, None, _canonical("uuid"), free=True),
+    "jsonb": _Kind(frozenset({str}), _is_text, None, _canonical("jsonb"), free=True),
+    "bytea": _Kind(
+        frozenset({bytes}), _anything, _each(_hexadecimal), _canonical("bytea"), free=True
+    ),
 }

@@ -32,7 +32,7 @@ def copy_blocks(
     plain, pace = PlainTable(converter.table), Pace()
     for batch in read_batches(snapshot, converter.table.table, pace):
         try:
-            text, rows = _block(plain.sent(batch)), len(batch.rows)
+            text, rows = _block(plain.sent(batch), plain.free), len(batch.rows)
             pace.note(batch, len(text))
         except NotPlainError:
             lines = list(_lines(batch, converter, refused))
@@ -55,13 +55,15 @@ def copy_line(texts: Iterable[str | None]) -> str:
     return "\t".join(_NULL if text is None else _escaped(text) for text in texts) + "\n"
 
 
-def _block(columns: Sequence[Sequence[str | None]]) -> str:
-    """Many rows, from the texts of their values by column."""
-    fields = map(_fields, columns)
+def _block(columns: Sequence[Sequence[str | None]], free: Sequence[bool]) -> str:
+    """Many rows, from the texts of their values by column; `free` ones may hold any character."""
+    fields = map(_fields, columns, free)
     return "\n".join(map("\t".join, zip(*fields, strict=True))) + "\n"
 
 
-def _fields(texts: Sequence[str | None]) -> Sequence[str]:
+def _fields(texts: Sequence[str | None], is_free: bool) -> Sequence[str]:
+    if not is_free:
+        return [_NULL if text is None else text for text in texts]
     present: Sequence[str] = [text for text in texts if text is not None]
     joined = "".join(present)
     needed = [pair for pair in _ESCAPES if pair[0] in joined]
