@@ -11,7 +11,6 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import psycopg
 from psycopg import sql
 
 from migration.canonical import line_digest, row_digest, sql_digest
@@ -21,9 +20,7 @@ from migration.plan import TablePlan
 from migration.ranges import WHOLE, Range
 from migration.rows import RefusedRow, RowConverter
 from migration.source import Batch, Pace, Row, read_batches
-from migration.statements import statement
-
-_Connection = psycopg.Connection[tuple[object, ...]]
+from migration.statements import Connection, statement
 
 
 @dataclass
@@ -144,13 +141,13 @@ def source_digest(
     return result
 
 
-def target_digest(connection: _Connection, table: TablePlan) -> TableDigest:
+def target_digest(connection: Connection, table: TablePlan) -> TableDigest:
     """The digest of every row of the target table, computed by PostgreSQL."""
     relation = sql.Identifier(table.schema_name, table.target)
     return fetch_digest(connection, sql_digest(table.columns, relation))
 
 
-def fetch_digest(connection: _Connection, digests: sql.Composed) -> TableDigest:
+def fetch_digest(connection: Connection, digests: sql.Composed) -> TableDigest:
     """The digest of the rows that a query gives (`sql_digest`, or some rows of it)."""
     query = statement("table_digest").format(digests=digests)
     ((rows, total),) = connection.execute(query).fetchall()

@@ -67,7 +67,7 @@ class PlainTable:
         self._columns = [_Column(column) for column in table.columns]
         self._possible = not table.impossible and all(map(_is_left_alone, table.columns))
         #: By column, whether the texts of `sent` may hold any character.
-        self.free = [_KINDS.get(column.pg_type, _TEXT).free for column in table.columns]
+        self.free = [column.free for column in self._columns]
 
     def sent(self, batch: Batch) -> list[Texts]:
         """By column, the texts that PostgreSQL's input functions read.
@@ -99,6 +99,7 @@ class _Column:
     def __init__(self, column: ColumnPlan) -> None:
         self._column = column
         self._kind = _KINDS.get(column.pg_type, _TEXT)
+        self.free = self._kind.free
 
     def sent(self, values: Sequence[Value]) -> Texts:
         has_null = self._check(values)

@@ -167,8 +167,8 @@ def kill_one_backend(server: Server) -> None:
     # A login may still succeed between the kill and PostgreSQL's noticing it; a connection from
     # before the kill ends with it, and from then on logins wait for the recovery.
     with contextlib.suppress(psycopg.OperationalError), connect(server, "postgres") as witness:
-        kill = "select pid from pg_stat_activity where usename = 'mcp_write' limit 1"
-        while not (found := query(server, kill)):
+        writers = "select pid from pg_stat_activity where usename = 'mcp_write' limit 1"
+        while not (found := query(server, writers)):
             pass
         os.kill(int(str(found[0][0])), signal.SIGKILL)
         while True:
