@@ -226,8 +226,11 @@ def _read_table(
         if position:
             key.append((position, column, (declared or "").upper()))
     key.sort()
-    # Only the exact word INTEGER makes the column the rowid itself.
-    alias = key[0][1] if len(key) == 1 and key[0][2] == "INTEGER" else None
+    indexes = _read_indexes(connection, name)
+    # Only the exact word INTEGER makes the column the rowid itself, and not even that where it
+    # says DESC: such a key has an index like any other, and may be NULL.
+    is_rowid = len(key) == 1 and key[0][2] == "INTEGER"
+    is_rowid = is_rowid and not any(index.origin == "pk" for index in indexes)
     unknown = uncomputable_columns(connection, quote_name(name), computed)
     for column, complaint in sorted(unknown.items()):
         why = f"it is computed when it is read, and cannot be here: {complaint}"
@@ -236,11 +239,11 @@ def _read_table(
         name=name,
         columns=tuple(column for column in columns if column.name not in unknown),
         primary_key=tuple(column for _, column, _ in key),
-        rowid_alias=alias,
+        rowid_alias=key[0][1] if is_rowid else None,
         without_rowid=False,
         virtual=False,
         foreign_keys=_read_foreign_keys(connection, name),
-        indexes=_read_indexes(connection, name),
+        indexes=indexes,
         definition=definition,
     )
 
