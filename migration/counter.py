@@ -67,21 +67,20 @@ class Counter:
         return sum(int(values[0] or 0) for values in counted)
 
     def proved(
-        self, table: Table, ranges: Sequence[Range], guesses: Mapping[str, Guess]
+        self, table: Table, ranges: Sequence[Range], guesses: Mapping[str, Guess], rows: int
     ) -> dict[str, Counts]:
-        """The facts of those columns that were guessed right."""
+        """The facts of those columns of a table of so many rows that were guessed right."""
+        expressions = {name: guess.expressions(quote_name(name)) for name, guess in guesses.items()}
 
         def query(names: Sequence[str], part: Range) -> str:
             text = ", ".join(
-                expression.format(column=quote_name(name))
-                for name in names
-                for expression in guesses[name].expressions().values()
+                expression for name in names for expression in expressions[name].values()
             )
             return f"select {text} from {_rows(table, part)}"  # noqa: S608
 
-        by_column = {name: list(guess.expressions()) for name, guess in guesses.items()}
+        by_column = {name: list(counts) for name, counts in expressions.items()}
         counted = self._by_column(ranges, by_column, query)
-        proofs = {name: guesses[name].facts(values) for name, values in counted.items()}
+        proofs = {name: guesses[name].facts(values, rows) for name, values in counted.items()}
         return {name: proof for name, proof in proofs.items() if proof is not None}
 
     def facts(

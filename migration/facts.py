@@ -2,14 +2,12 @@
 
 import sqlite3
 from collections.abc import Callable, Iterable, Sequence
-from enum import IntEnum, auto
 
 from pydantic import BaseModel, ConfigDict
 
-_DATE = "[0-9][0-9][0-9][0-9]-[01][0-9]-[0-3][0-9]"
+from migration.forms import DATE, HEXADECIMAL, UUID, Form, form_of_text
+
 _TIME = "[0-2][0-9]:[0-5][0-9]:[0-5][0-9]"
-_HEXADECIMAL = "[0-9a-f]"
-_UUID = "-".join(_HEXADECIMAL * length for length in (8, 4, 4, 4, 12))
 #: The facts that are values, not counts: there may be none.
 _EXTREMES = ("smallest", "largest", "smallest_real", "largest_real")
 #: Results of aggregates, by the name of the fact.
@@ -17,12 +15,10 @@ Counts = dict[str, int | float | None]
 # {column}, {kind} and {form} stand for columns of a subquery (`prepared`): SQLite would compute
 # the storage class, and what a text looks like, once more for every fact.
 _KIND = "{kind}"
-WITH_NUL = "instr({column}, char(0)) > 0"
+_WITH_NUL = "instr({column}, char(0)) > 0"
 IS_TEXT = "is_text({column})"
 _TEXT = f"{_KIND} = 'text'"
-# Compared as it stands, a column of numeric affinity (every DATETIME) makes a number of '0001'.
-_YEAR = "substr({column}, 1, 4) >= '0001'"
-BYTES = (
+_BYTES = (
     "octet_length({column})"
     if sqlite3.sqlite_version_info >= (3, 43)
     else "length(cast({column} as blob))"
@@ -64,9 +60,6 @@ class ColumnProfile(BaseModel):
     #: Of the integers.
     smallest: int | None
     largest: int | None
-    #: Bytes of the longest text or blob.
-    longest: int
-    with_nul: int
     dates: int
     #: Times that exist, to the microsecond: with a blank; with a T; and in UTC with its mark.
     timestamps: int
@@ -81,6 +74,9 @@ class ColumnProfile(BaseModel):
     #: Blobs that are text in UTF-8, without NUL.
     text_blobs: int
     # What follows explains and decides nothing; None where it was not counted.
+    #: Bytes of the longest text or blob.
+    longest: int | None = None
+    with_nul: int | None = None
     bad_utf8: int | None = None
     json_valid: int | None = None
     #: UUIDs in upper case, in braces or without hyphens.
@@ -117,8 +113,8 @@ class ColumnProfile(BaseModel):
             pair = [value for value in both if value is not None]
             if name == "smallest":
                 merged[name] = min(pair, default=None)
-            elif name in ("largest", "longest"):
-                merged[name] = max(pair, default=None if name == "largest" else 0)
+            elif name == "largest":
+                merged[name] = max(pair, default=None)
             elif type(self).model_fields[name].is_required():
                 merged[name] = sum(pair)
         return ColumnProfile.model_validate(merged)
@@ -136,18 +132,6 @@ def expressions(connection: sqlite3.Connection, *, everything: bool) -> dict[str
     if everything:
         found |= _explaining(connection)
     return found
-
-
-class Form(IntEnum):
-    """What a text looks like: at most one of these."""
-
-    DATE = auto()
-    TIMESTAMP = auto()
-    TIMESTAMP_T = auto()
-    TIMESTAMP_UTC = auto()
-    JSON = auto()
-    BOOLEAN = auto()
-    UUID = auto()
 
 
 #: What counts each form.
@@ -169,9 +153,8 @@ def prepared(table: str, columns: Sequence[str]) -> str:
         table: the text after FROM.
         columns: quoted names; the number of a column is its place among these.
     """
-    form = form_of_text()
     values = ", ".join(
-        f"{name} as c{number}, typeof({name}) as k{number}, {form.format(column=name)} as f{number}"
+        f"{name} as c{number}, typeof({name}) as k{number}, {form_of_text(name)} as f{number}"
         for number, name in enumerate(columns)
     )
     # The limit keeps SQLite from merging the subquery into the query.
@@ -194,32 +177,6 @@ def merged(parts: Iterable[Counts]) -> Counts:
     }
 
 
-def form_of_text() -> str:
-    """What a text looks like, a `Form`; 0 or NULL where it has none, or the value is no text."""
-    exists = (
-        f"{{column}} glob '{_DATE}[ T]{_TIME}*' and {_YEAR}"
-        # A moment that does not exist is moved by SQLite, and so is not equal to itself.
-        # Without its fraction, which SQLite would round up to the next second.
-        " and datetime(substr({column}, 1, 19), '+0 days') = substr({column}, 1, 10) || ' '"
-        " || substr({column}, 12, 8)"
-    )
-    separator = "substr({column}, 11, 1)"
-    return (
-        "case when typeof({column}) <> 'text' then 0"
-        f" when {{column}} glob '{_DATE}' then"
-        f" case when date({{column}}, '+0 days') = {{column}} and {_YEAR} then {Form.DATE:d} end"
-        f" when {exists} then case"
-        f" when {separator} = ' ' and {_precise(0)} then {Form.TIMESTAMP:d}"
-        f" when {separator} = 'T' and {_precise(0)} then {Form.TIMESTAMP_T:d}"
-        f" when {{column}} glob '*Z' and {_precise(1)} then {Form.TIMESTAMP_UTC:d}"
-        f" when {{column}} glob '*+00:00' and {_precise(6)} then {Form.TIMESTAMP_UTC:d} end"
-        f" when {{column}} in ('t', 'f') then {Form.BOOLEAN:d}"
-        f" when {{column}} glob '{_UUID}' then {Form.UUID:d}"
-        " when substr({column}, 1, 1) in ('{{', '[') and json_valid({column})"
-        f" then {Form.JSON:d} end"
-    )
-
-
 def _deciding() -> dict[str, str]:
     return {
         "nulls": count("{column} is null"),
@@ -229,8 +186,6 @@ def _deciding() -> dict[str, str]:
         "blobs": count(f"{_KIND} = 'blob'"),
         "smallest": f"min(case {_KIND} when 'integer' then {{column}} end)",
         "largest": f"max(case {_KIND} when 'integer' then {{column}} end)",
-        "longest": f"max(case when {_KIND} in ('text', 'blob') then {BYTES} end)",
-        "with_nul": count(f"{_TEXT} and {WITH_NUL}"),
         **{name: count(f"{{form}} = {form:d}") for form, name in FORMS.items()},
         "text_blobs": count(f"{_KIND} = 'blob' and {IS_TEXT}"),
     }
@@ -240,6 +195,8 @@ def _explaining(connection: sqlite3.Connection) -> dict[str, str]:
     encoding = connection.execute("pragma encoding").fetchone()[0]
     number = f"{_KIND} in ('integer', 'real')"
     found = {
+        "longest": f"max(case when {_KIND} in ('text', 'blob') then {_BYTES} end)",
+        "with_nul": count(f"{_TEXT} and {_WITH_NUL}"),
         # Only text with anything beyond ASCII is worth a call into Python.
         "bad_utf8": count(
             f"{_TEXT} and {{column}} glob '*[^\x01-\x7f]*'"
@@ -247,17 +204,17 @@ def _explaining(connection: sqlite3.Connection) -> dict[str, str]:
         ),
         "json_valid": count(f"{_TEXT} and json_valid({{column}})"),
         "uuids_other": count(
-            f"{_TEXT} and length({{column}}) between 32 and 38 and {{column}} not glob '{_UUID}'"
+            f"{_TEXT} and length({{column}}) between 32 and 38 and {{column}} not glob '{UUID}'"
             " and lower(replace(replace(replace({column}, '-', ''), '{{', ''), '}}', ''))"
-            f" glob '{_HEXADECIMAL * 32}'"
+            f" glob '{HEXADECIMAL * 32}'"
         ),
         "smallest_real": f"min(case {_KIND} when 'real' then {{column}} end)",
         "largest_real": f"max(case {_KIND} when 'real' then {{column}} end)",
-        "form_with_blank": _form(f"{_DATE} {_TIME}*", "not glob '*[-+Z]*'"),
-        "form_with_t": _form(f"{_DATE}T{_TIME}*", "not glob '*[-+Z]*'"),
-        "form_with_offset": _form(f"{_DATE}[ T]{_TIME}*", "glob '*[-+Z]*'"),
+        "form_with_blank": _form(f"{DATE} {_TIME}*", "not glob '*[-+Z]*'"),
+        "form_with_t": _form(f"{DATE}T{_TIME}*", "not glob '*[-+Z]*'"),
+        "form_with_offset": _form(f"{DATE}[ T]{_TIME}*", "glob '*[-+Z]*'"),
         "form_date_only": count(
-            f"{_TEXT} and {{column}} glob '{_DATE}' and {{column}} not glob '0000-*'"
+            f"{_TEXT} and {{column}} glob '{DATE}' and {{column}} not glob '0000-*'"
         ),
         "form_time_only": count(f"{_TEXT} and {{column}} glob '{_TIME}*'"),
         "form_zero": count(f"{_TEXT} and {{column}} glob '0000-00-00*'"),
@@ -277,15 +234,6 @@ def count(condition: str) -> str:
     """The aggregate that counts the rows where a condition is true."""
     # In a CASE, unlike in sum(a and b), SQLite stops at the first condition that is false.
     return f"count(case when {condition} then 1 end)"
-
-
-def _precise(mark: int) -> str:
-    """Seconds, or a fraction down to the microsecond, before a mark of so many characters."""
-    rest = f"substr({{column}}, 20, length({{column}}) - {19 + mark})"
-    return (
-        f"({rest} = '' or length({rest}) <= 7 and {rest} glob '.[0-9]*'"
-        f" and substr({rest}, 2) not glob '*[^0-9]*')"
-    )
 
 
 def _form(pattern: str, offset: str) -> str:

@@ -1,15 +1,17 @@
 """A guess at what a column holds, proved by a few aggregates instead of all of them.
 
-Most columns hold values of one storage class and, where it is text, of one form. The first rows
-say which; the proof counts in all rows. Where a single value is otherwise, the guess says nothing
-and all facts of the column are counted.
-Invariant: the facts of a proved guess are those that `facts.expressions` would have counted.
+Most columns hold values of one storage class and, where it is text, of one form or of none. The
+first rows say which; the proof counts in all rows. Where a single value is otherwise, the guess
+says nothing and all facts of the column are counted.
+Invariant: a proved guess decides as all facts would: the same type, and whether there are NULLs.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from migration import facts
-from migration.facts import BYTES, IS_TEXT, WITH_NUL, Counts, Form
+from migration.facts import Counts
+from migration.forms import Form, has_form
 
 _KINDS = {"integer": "integers", "real": "reals", "text": "texts", "blob": "blobs"}
 #: The facts that have no value, and not 0, where there is nothing to count.
@@ -18,77 +20,64 @@ _MAY_BE_NONE = ("smallest", "largest")
 
 @dataclass(frozen=True)
 class Guess:
-    """All values of a column are NULL or of this storage class, and all texts of this form."""
+    """All values of a column are NULL or of this storage class, and all texts of this form.
+
+    Without a form, one of the texts is known to have none: the others decide nothing.
+    """
 
     #: SQLite's name for the storage class; 'null' where all values are NULL.
     kind: str
     form: Form | None = None
+    #: Of blobs: that they are text.
+    is_text: bool = False
 
-    def expressions(self) -> dict[str, str]:
-        """What to count, by name; `{column}` stands for the quoted column."""
-        found = {"rows": "count(*)", "values": "count({column})"}
+    def expressions(self, column: str) -> dict[str, str]:
+        """What to count of a quoted column, by name."""
+        values = {"values": f"count({column})"}
         if self.kind == "null":
-            return found
-        found[_KINDS[self.kind]] = facts.count(f"typeof({{column}}) = '{self.kind}'")
+            return values
+        is_kind = f"typeof({column}) = '{self.kind}'"
         if self.kind == "integer":
-            found |= {"smallest": "min({column})", "largest": "max({column})"}
-        if self.kind in ("text", "blob"):
-            found["longest"] = f"max({BYTES})"
-        if self.kind == "text":
-            found["with_nul"] = facts.count(WITH_NUL)
-            found["formed"] = facts.count(_condition(self.form))
-        if self.kind == "blob":
-            found["text_blobs"] = facts.count(f"typeof({{column}}) = 'blob' and {IS_TEXT}")
-        return found
+            values |= {"smallest": f"min({column})", "largest": f"max({column})"}
+        elif self.form:
+            is_kind += f" and {has_form(column, self.form)}"
+        elif self.is_text:
+            is_kind += f" and {facts.IS_TEXT.format(column=column)}"
+        return values | {"proved": facts.count(is_kind)}
 
-    def facts(self, counted: Counts) -> Counts | None:
-        """All facts that decide a type; None where any value is not as it was guessed."""
-        left = dict(counted)
-        values, formed = left.pop("values"), left.pop("formed", None)
-        proved = values == (left[_KINDS[self.kind]] if self.kind in _KINDS else 0)
-        if self.kind == "text":
-            proved = proved and formed == (values if self.form else 0)
-        if not proved:
+    def facts(self, counted: Counts, rows: int) -> Counts | None:
+        """The facts that decide; None where any value is not as it was guessed."""
+        values = int(counted["values"] or 0)
+        if values != counted.get("proved", 0):
             return None
-        left["nulls"] = (left.pop("rows") or 0) - (values or 0)
+        found: Counts = {name: counted.get(name) for name in _MAY_BE_NONE}
+        found["nulls"] = rows - values
+        if self.kind in _KINDS:
+            found[_KINDS[self.kind]] = values
         if self.form:
-            left[facts.FORMS[self.form]] = values
-        return {name: left.get(name, None if name in _MAY_BE_NONE else 0) for name in facts.NAMES}
+            found[facts.FORMS[self.form]] = values
+        if self.is_text:
+            found["text_blobs"] = values
+        return {name: found.get(name, 0) for name in facts.NAMES}
 
 
-def guess(seen: list[tuple[str, int | None]]) -> Guess | None:
-    """What a column holds, from the storage class and the form of some values; None: mixed.
+def guess(seen: Iterable[tuple[str, int | None, int | None]]) -> Guess | None:
+    """What a column holds, from some of its values; None: too much to prove it by a few counts.
 
     Args:
-        seen: by value, what SQLite gives for `typeof` and for `facts.form_of_text`.
+        seen: by value, SQLite's `typeof`, its `forms.form_of_text`, and of a blob whether it is
+            text.
     """
-    kinds = {kind for kind, _ in seen} - {"null"}
+    values = [entry for entry in seen if entry[0] != "null"]
+    kinds = {kind for kind, _, _ in values}
     if not kinds:
         return Guess("null")
-    forms = {form for kind, form in seen if kind == "text"}
-    if len(kinds) > 1 or len(forms) > 1:
+    if len(kinds) > 1:
         return None
-    form = next(iter(forms), None)
-    return Guess(kinds.pop(), Form(form) if form else None)
-
-
-def _condition(form: Form | None) -> str:
-    """True where a text has the form, and nothing else does; for no form, where it has any."""
-    if form is None:
-        return f"({facts.form_of_text()}) > 0"
-    if form in (Form.TIMESTAMP, Form.TIMESTAMP_T):
-        return _time(" " if form is Form.TIMESTAMP else "T")
-    return f"({facts.form_of_text()}) = {form:d}"
-
-
-def _time(separator: str) -> str:
-    """A time that exists: `datetime` gives back what it was given, and so nothing but digits."""
-    first = "substr({column}, 1, 19)"
-    if separator != " ":
-        first = "substr({column}, 1, 10) || ' ' || substr({column}, 12, 8)"
-    return (
-        "typeof({column}) = 'text' and substr({column}, 11, 1) = '" + separator + "'"
-        f" and datetime({first}, '+0 days') = {first} and substr({{column}}, 1, 4) <> '0000'"
-        " and (length({column}) = 19 or length({column}) between 21 and 26"
-        " and substr({column}, 20, 1) = '.' and substr({column}, 21) not glob '*[^0-9]*')"
-    )
+    (kind,) = kinds
+    if kind == "blob":
+        return Guess(kind, is_text=all(is_text for _, _, is_text in values))
+    forms = {form or 0 for _, form, _ in values}
+    if 0 in forms:
+        return Guess(kind)
+    return Guess(kind, Form(forms.pop())) if len(forms) == 1 else None

@@ -14,10 +14,11 @@ from pydantic import BaseModel, ConfigDict
 from migration import facts
 from migration.counter import Counter, unordered
 from migration.facts import ColumnProfile, Counts
+from migration.forms import form_of_text
 from migration.guess import Guess, guess
 from migration.known import TargetTables, known_as
 from migration.quoting import quote_name
-from migration.ranges import ranges_of
+from migration.ranges import extremes, ranges_of
 from migration.schema import ForeignKey, LeftOut, Table, View, read_schema
 from migration.source import explained, open_source
 
@@ -110,6 +111,7 @@ class _Profiler:
         self._target = target
         self._everything = everything
         self._expressions = facts.expressions(connection, everything=everything)
+        facts.prepare(connection)
 
     def virtual(self, tables: Iterable[Table]) -> tuple[list[TableProfile], dict[str, str]]:
         """The virtual tables, and why some cannot be read to their end: their storage is."""
@@ -131,7 +133,9 @@ class _Profiler:
         rows = self._counter.rows(table, ranges)
         found: dict[str, Counts] = {}
         if not self._everything:
-            found = self._counter.proved(table, ranges, self._guessed(table, wanted))
+            found = self._rowids(table, wanted, rows)
+            guessed = self._guessed(table, [name for name in wanted if name not in found])
+            found |= self._counter.proved(table, ranges, guessed, rows)
         missing = [name for name in wanted if name not in found]
         found |= self._counter.facts(table, ranges, missing, self._expressions)
         null_keys, duplicates = (
@@ -146,14 +150,26 @@ class _Profiler:
             duplicate_keys=duplicates,
         )
 
+    def _rowids(self, table: Table, wanted: Collection[str], rows: int) -> dict[str, Counts]:
+        """A column that stands for the rowid: whole numbers by definition, in order."""
+        alias = table.rowid_alias
+        if alias is None or alias not in wanted:
+            return {}
+        smallest, largest = extremes(self._connection, table)
+        counted: Counts = {"values": rows, "proved": rows, "smallest": smallest, "largest": largest}
+        proved = Guess("integer").facts(counted, rows)
+        assert proved is not None
+        return {alias: proved}
+
     def _guessed(self, table: Table, columns: Iterable[str]) -> dict[str, Guess]:
         """What the columns seem to hold, by their first rows."""
         found = {}
         for column in columns:
             name = quote_name(column)
-            form = facts.form_of_text().format(column=name)
             seen = self._connection.execute(
-                f"select typeof({name}), {form} from {unordered(table)} limit {_SEEN}"  # noqa: S608
+                f"select typeof({name}), {form_of_text(name)},"  # noqa: S608
+                f" case typeof({name}) when 'blob' then {facts.IS_TEXT.format(column=name)} end"
+                f" from {unordered(table)} limit {_SEEN}"
             ).fetchall()
             guessed = guess(seen)
             if guessed is not None:

@@ -44,13 +44,19 @@ def ranges_of(connection: sqlite3.Connection, table: Table, pieces: int) -> list
     """
     if table.virtual or table.without_rowid or not table.key_expressions:
         return [WHOLE]
+    first, last = extremes(connection, table)
+    if first is None or last is None or last - first < _SMALLEST_SPAN:
+        return [WHOLE]
+    bounds = [first + (last - first) * piece // pieces for piece in range(1, pieces)]
+    return [Range(*pair) for pair in zip([None, *bounds], [*bounds, None], strict=True)]
+
+
+def extremes(connection: sqlite3.Connection, table: Table) -> tuple[int | None, int | None]:
+    """The smallest and the largest rowid of a table that has rowids; None where it has no rows."""
     key, name = table.key_expressions[0], quote_name(table.name)
     # By two queries: SQLite looks one extreme up, but scans for both at once.
     first, last = (
         connection.execute(f"select {extreme}({key}) from {name}").fetchone()[0]  # noqa: S608
         for extreme in ("min", "max")
     )
-    if first is None or last - first < _SMALLEST_SPAN:
-        return [WHOLE]
-    bounds = [first + (last - first) * piece // pieces for piece in range(1, pieces)]
-    return [Range(*pair) for pair in zip([None, *bounds], [*bounds, None], strict=True)]
+    return first, last

@@ -1,7 +1,9 @@
-"""A guessed and proved column has the facts that counting everything gives, whatever it holds."""
+"""A guessed and proved column decides as counting everything does, whatever it holds."""
 
 import sqlite3
+from collections.abc import Iterable
 from contextlib import closing
+from itertools import zip_longest
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -9,8 +11,9 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from migration.facts import NAMES
+from migration.facts import ColumnProfile
 from migration.profile import profile_source
+from migration.types import choose_type
 
 _AFFINITIES = ("", "INTEGER", "REAL", "TEXT", "NUMERIC", "BLOB", "DATETIME", "TEXT COLLATE NOCASE")
 _TIMES = (
@@ -45,22 +48,62 @@ _VALUES = st.sampled_from(_OF_A_KIND).flatmap(
 )
 
 
-@given(affinity=st.sampled_from(_AFFINITIES), parts=_VALUES)
-@example(affinity="DATETIME", parts=(["2026-01-31 23:59:59"], 120, ["2026-02-30 00:00:00"]))
-@example(affinity="DATETIME", parts=(["2026-01-31T23:59:59"], 120, ["2026-01-31 23:59:59"]))
-@example(affinity="TEXT", parts=(["word"], 120, ["{}"]))
-@example(affinity="", parts=([1], 120, [2.5]))
-@example(affinity="", parts=([None], 120, ["t"]))
+_REALS: tuple[list[object], int, list[object]] = ([2.5], 1, [])
+#: Every word that a type is chosen by.
+_DECLARED = (
+    "",
+    "BOOLEAN",
+    "DATETIME",
+    "DATE",
+    "JSON",
+    "UUID",
+    "DECIMAL",
+    "TEXT",
+    "BLOB",
+    "INTEGER",
+)
+
+
+@given(affinity=st.sampled_from(_AFFINITIES), parts=_VALUES, others=_VALUES)
+@example(
+    affinity="DATETIME",
+    parts=(["2026-01-31 23:59:59"], 120, ["2026-02-30 00:00:00"]),
+    others=_REALS,
+)
+@example(
+    affinity="DATETIME",
+    parts=(["2026-01-31T23:59:59"], 120, ["2026-01-31 23:59:59"]),
+    others=_REALS,
+)
+@example(affinity="TEXT", parts=(["word"], 120, ["{}"]), others=_REALS)
+@example(affinity="TEXT", parts=(["{}"], 120, ["word"]), others=_REALS)
+@example(affinity="", parts=([1], 120, [2.5]), others=_REALS)
+@example(affinity="", parts=([1], 120, [2]), others=_REALS)
+@example(affinity="", parts=([None], 120, ["t"]), others=_REALS)
+@example(affinity="", parts=([b"text"], 120, [b"\0"]), others=_REALS)
 @settings(max_examples=150, deadline=None)
-def test_a_proved_guess_counts_as_everything_does(
-    affinity: str, parts: tuple[list[object], int, list[object]]
+def test_a_proved_guess_decides_as_everything_does(
+    affinity: str,
+    parts: tuple[list[object], int, list[object]],
+    others: tuple[list[object], int, list[object]],
 ) -> None:
-    first, times, rest = parts
     with TemporaryDirectory() as folder:
         path = Path(folder) / "values.db"
-        values = [*(first * times)[: max(times, len(first))], *rest]
-        _write(path, affinity, enumerate(values))
-        assert _facts(path, everything=False) == _facts(path, everything=True)
+        _write(path, affinity, zip_longest(_values(*parts), _values(*others)))
+        guessed, counted = (_decided(path, everything=everything) for everything in (False, True))
+    assert guessed == counted
+
+
+@pytest.mark.parametrize("key", ["integer primary key", "integer primary key desc", "integer"])
+def test_a_key_that_is_the_rowid_is_known(tmp_path: Path, key: str) -> None:
+    """Without a look at its values; `desc` makes it a column like any other, which may be NULL."""
+    path = tmp_path / "rows.db"
+    with closing(sqlite3.connect(path)) as connection, connection:
+        connection.execute(f"create table t (n {key}, v)")
+        connection.executemany("insert into t values (?, 1)", [(-5,), (7,), (None,)])
+    guessed, counted = (_facts(path, everything=everything)[0] for everything in (False, True))
+    names = ("nulls", "integers", "smallest", "largest")
+    assert guessed.model_dump(include=set(names)) == counted.model_dump(include=set(names))
 
 
 @pytest.mark.parametrize("key", ["id integer primary key", "id integer", "rowid, _rowid_, oid, id"])
@@ -86,14 +129,28 @@ def test_pieces_hold_every_row_once(tmp_path: Path, key: str, positions: str) ->
     assert together.tables[0].rows == len(numbers)
 
 
-def _write(path: Path, affinity: str, rows: enumerate[object]) -> None:
+def _values(first: list[object], times: int, rest: list[object]) -> list[object]:
+    return [*(first * times)[: max(times, len(first))], *rest]
+
+
+def _write(path: Path, affinity: str, rows: Iterable[tuple[object, object]]) -> None:
     with closing(sqlite3.connect(path, isolation_level=None)) as connection:
-        connection.execute(f"create table t (n, v {affinity})")
+        connection.execute(f"create table t (v {affinity}, w {affinity})")
         connection.execute("begin")
         connection.executemany("insert into t values (?, ?)", rows)
         connection.execute("commit")
 
 
-def _facts(path: Path, *, everything: bool) -> dict[str, object]:
+def _facts(path: Path, *, everything: bool) -> list[ColumnProfile]:
     (table,) = profile_source(path, everything=everything).tables
-    return table.columns["v"].model_dump(include=set(NAMES))
+    return list(table.columns.values())
+
+
+def _decided(path: Path, *, everything: bool) -> list[object]:
+    """The types that the columns have, alone and together, however declared; and their NULLs."""
+    facts = _facts(path, everything=everything)
+    together = facts[0].plus(facts[1])
+    return [
+        [(entry.nulls, entry.values) for entry in facts],
+        [[choose_type(declared, entry) for declared in _DECLARED] for entry in (*facts, together)],
+    ]

@@ -36,7 +36,7 @@ def _of_column(column: ColumnPlan, facts: ColumnProfile) -> Iterator[tuple[int, 
     if pg_type == "bytea":
         return
     if pg_type not in CONVERSIONS or pg_type.startswith(("timestamp", "date")):
-        yield facts.with_nul, _says("a NUL character in text", policy.nul, NulText.QUARANTINE)
+        yield facts.with_nul or 0, _says("a NUL character in text", policy.nul, NulText.QUARANTINE)
         yield (
             facts.bad_utf8 or 0,
             _says("text that is not UTF-8", policy.bad_utf8, BadText.QUARANTINE),
