@@ -5,7 +5,7 @@ to the last bit, times to the microsecond, blobs byte for byte, JSON by meaning.
 injective: a mark, which hardly any text holds and which is doubled where one does, begins what
 stands between fields and what stands for NULL. Fields of other types use an alphabet without it
 and are never empty, so that an empty one is NULL.
-A row's digest is the MD5 of its canonical line: a fingerprint that both sides compute in C.
+A row's digest is the SHA-256 of its canonical line, which both sides compute in C.
 """
 
 import hashlib
@@ -31,13 +31,13 @@ _NULL_TEXT = f"{_MARK}0"
 _FIELDS_AT_ONCE = 50
 
 #: Copied for each row: OpenSSL looks an algorithm up by its name, which takes longer than a row.
-_EMPTY_MD5 = hashlib.md5(usedforsecurity=False)
+_EMPTY_SHA256 = hashlib.sha256()
 
 Canonical = Callable[[Converted], str]
 
 
 def row_digest(columns: Iterable[ColumnPlan], values: Iterable[Converted]) -> bytes:
-    """The 16-byte digest of a converted row."""
+    """The 32-byte digest of a converted row."""
     fields = [
         framed(column, [canonical_value(column, value)])[0]
         for column, value in zip(columns, values, strict=True)
@@ -48,9 +48,9 @@ def row_digest(columns: Iterable[ColumnPlan], values: Iterable[Converted]) -> by
 def line_digest(line: str) -> bytes:
     """The digest of a canonical line."""
     # A document may spell half of a pair, "\\ud800": jsonb refuses it, but it is digested before.
-    md5 = _EMPTY_MD5.copy()
-    md5.update(line.encode("utf-8", "surrogatepass"))
-    return md5.digest()
+    sha256 = _EMPTY_SHA256.copy()
+    sha256.update(line.encode("utf-8", "surrogatepass"))
+    return sha256.digest()
 
 
 def canonical_lines(columns: Sequence[Sequence[str]]) -> Iterable[str]:
@@ -152,7 +152,7 @@ def _uuid(value: Converted) -> str:
 
 def _bytes(value: Converted) -> str:
     assert isinstance(value, bytes)
-    return hashlib.md5(value, usedforsecurity=False).hexdigest()
+    return hashlib.sha256(value).hexdigest()
 
 
 def _jsonb(value: Converted) -> str:
@@ -189,5 +189,5 @@ _SQL_FIELDS: dict[str, sql.SQL] = {
     "timestamp without time zone": _SQL_TEXT,
     "timestamp with time zone": _SQL_TEXT,
     "uuid": sql.SQL("replace({column}::text, '-', '')"),
-    "bytea": sql.SQL("md5({column})"),
+    "bytea": sql.SQL("encode(sha256({column}), 'hex')"),
 }

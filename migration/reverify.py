@@ -2,14 +2,17 @@
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 from database.errors import SourceError, TargetError
 from database.settings import Server
+from migration.buckets import Buckets
 from migration.hashing import Digests, hashing
 from migration.plan import Plan, TablePlan
 from migration.present import other_rows
 from migration.progress import Steps
 from migration.quarantine.read import values_of
+from migration.report.model import SHA256_SINCE
 from migration.rows import RefusedRow, rows_at
 from migration.snapshot import file_sha256
 from migration.statements import Connection, fetch
@@ -30,7 +33,8 @@ def verify_last_run(
         schema: the schema that the run went into.
 
     Raises:
-        TargetError: nothing was ever migrated into this target.
+        TargetError: nothing was ever migrated into this target, or by a version whose digests of
+            rows that were there before cannot be compared.
         SourceError: the run's snapshot is gone, or is no longer what it was.
     """
     with open_target(server) as connection:
@@ -47,7 +51,7 @@ def verify_last_run(
             hashing(snapshot, plan, jobs + 1) as digests,
             connection.transaction(),
         ):
-            return list(_verified(connection, snapshot, plan, runs[0]["id"], digests()))
+            return list(_verified(connection, snapshot, plan, runs[0], digests()))
 
 
 def _snapshot(work: Path, sha256: str) -> Path:
@@ -62,12 +66,12 @@ def _snapshot(work: Path, sha256: str) -> Path:
 
 
 def _verified(
-    connection: Connection, snapshot: Path, plan: Plan, run_id: int, digests: Digests
+    connection: Connection, snapshot: Path, plan: Plan, run: dict[str, Any], digests: Digests
 ) -> Iterator[VerifiedTable]:
+    run_id, others = run["id"], _other_rows(connection, run)
     positions: dict[str, set[int]] = {}
     for row in fetch(connection, "quarantined_positions", run_id=run_id):
         positions.setdefault(row["table_name"], set()).add(row["position"])
-    others = other_rows(connection, run_id)
     for table in plan.tables:
         kept_aside = positions.get(table.target, set())
         rows = rows_at(snapshot, table, kept_aside) if kept_aside else ()
@@ -82,6 +86,17 @@ def _verified(
             replayed=replayed,
             others=others.get(table.target),
         )
+
+
+def _other_rows(connection: Connection, run: dict[str, Any]) -> dict[str, Buckets]:
+    found = other_rows(connection, run["id"])
+    if found and run["report"]["schema_version"] < SHA256_SINCE:
+        raise TargetError(
+            "The last run merged with rows that were there, and an older version noted their "
+            "digests, in a way that this one does not compute.",
+            "Verify this run with the version that made it.",
+        )
+    return found
 
 
 def _replayed(connection: Connection, run_id: int, table: TablePlan) -> list[ReplayedRow]:

@@ -82,8 +82,8 @@ def test_a_change_differs_in_sum_and_in_few_buckets(
 
 def test_rows_can_be_put_in_and_taken_out_one_by_one_and_together() -> None:
     chance = random.Random(7)
-    digests = [chance.randbytes(16) for _ in range(500)]
-    digests += [b"\x80" + bytes(15), b"\x7f" + b"\xff" * 15, bytes(16)]
+    digests = [chance.randbytes(32) for _ in range(500)]
+    digests += [b"\x80" + bytes(31), b"\x7f" + b"\xff" * 31, bytes(32)]
     together, single, buckets = TableDigest(), TableDigest(), Buckets()
     together.add_all(digests)
     for digest in digests:

@@ -239,6 +239,20 @@ def test_verify_after_a_merge_finds_what_changed_since(occupied: Server, tmp_pat
     assert verify(occupied, tmp_path).returncode == 0
 
 
+def test_verify_says_where_an_older_version_noted_other_digests(
+    occupied: Server, tmp_path: Path
+) -> None:
+    source = make(tmp_path / "second.db", LOGS + log_row(7))
+    assert migrate(occupied, source, "--merge").returncode == 0
+    query(
+        occupied,
+        "update migration.run set report = jsonb_set(report, '{schema_version}', '2')",
+    )
+    result = verify(occupied, tmp_path)
+    assert result.returncode == 4
+    assert "with the version that made it" in result.stderr
+
+
 def test_merge_that_would_change_a_row_that_was_there_fails(
     occupied: Server, tmp_path: Path
 ) -> None:

@@ -54,9 +54,7 @@ def test_forms_are_what_python_sees(texts: list[str]) -> None:
         connection.execute("create table t (v datetime, w text)")
         connection.executemany("insert into t values (?1, ?1)", [(text,) for text in texts])
         for column in ("v", "w"):
-            found = connection.execute(
-                f"select {column}, {form_of_text(column)} from t"
-            ).fetchall()
+            found = connection.execute(f"select {column}, {form_of_text(column)} from t").fetchall()
             for value, form in found:
                 assert (form or None) == _form(value), value
 

@@ -7,7 +7,9 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
+#: The first one whose digests are sums of SHA-256; before, they were of MD5.
+SHA256_SINCE = 3
 
 
 class _Part(BaseModel):

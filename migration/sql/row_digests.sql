@@ -1,7 +1,7 @@
 -- Each row of a relation with the digest of its canonical line.
 select
     row_id,
-    md5({line}) as digest
+    encode(sha256(convert_to({line}, 'UTF8')), 'hex') as digest
 from (
     select
         ctid as row_id,
