@@ -63,15 +63,22 @@ def canonical_of(pg_type: str) -> Canonical:
     return _CANONICAL.get(pg_type, str)
 
 
-def framed(column: ColumnPlan, texts: Sequence[str | None]) -> Sequence[str]:
-    """Canonical texts of a column as fields of their lines."""
+def framed(
+    column: ColumnPlan, texts: Sequence[str | None], characters: str | None = None
+) -> Sequence[str]:
+    """Canonical texts of a column as fields of their lines.
+
+    Args:
+        column: whose texts they are.
+        texts: None is NULL.
+        characters: all that are in the texts, where that is known.
+    """
     if is_fixed(column):
         return ["" if text is None else text for text in texts]
-    present = [text for text in texts if text is not None]
-    if _MARK in "".join(present):
+    if characters is None:
+        characters = "".join(filter(None, texts))
+    if _MARK in characters:
         return [_NULL_TEXT if text is None else text.replace(_MARK, _MARK * 2) for text in texts]
-    if len(present) == len(texts):
-        return present
     return [_NULL_TEXT if text is None else text for text in texts]
 
 

@@ -2,18 +2,20 @@
 
 Python is slow by the call. So a batch is checked and converted by a few calls per column that
 loop in C; where any value is not plain, its batch goes row by row (`rows`).
-Invariant: a plain value is one that the row's own conversion takes, and both ways give the same
-text. A test compares them.
+Invariant: a plain value is one that the row's own conversion takes, and both ways mean the same
+value. A test compares them.
 """
 
-import math
-import re
 import sys
 from array import array
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, cast
 
-from migration.canonical import canonical_lines, canonical_of, framed
+import orjson
+
+from migration.canonical import canonical_lines, canonical_of, framed, is_fixed
 from migration.convert import float_text, is_unicode
 from migration.plan import ColumnPlan, TablePlan
 from migration.policies import InvalidJson, NulText, OverLong
@@ -21,20 +23,25 @@ from migration.source import Batch, Value
 
 #: A column's values as text; None is NULL.
 Texts = Sequence[str | None]
-#: The texts of some values of a column that are plain and not NULL.
-_Print = Callable[[Sequence[Value]], Sequence[str]]
+#: Values of the storage classes of a kind, which is checked before anything is done to them.
+_Values = Sequence[Any]
+#: Characters that texts must not hold, each with what stands for it.
+Escapes = Sequence[tuple[str, str]]
+#: The texts of a column that is plain; the second argument stands for NULL.
+_Print = Callable[[_Values, str | None], Texts]
 
-_DAY = (
-    r"(?!0000)\d{4}-(?:(?:0[1-9]|1[0-2])-(?:0[1-9]|1\d|2[0-8])"
-    r"|(?:0[13-9]|1[0-2])-(?:29|30)|(?:0[13578]|1[02])-31)"
-)
-_TIME = r"(?:[01]\d|2[0-3]):[0-5]\d:[0-5]\d(?:\.\d{1,6})?"
-# The 29th of February is not here: whether a year has it is not said by its digits alone.
-_TIMES = re.compile(rf"(?:{_DAY}[ T]{_TIME}\n)*", re.ASCII)
-_TIMES_UTC = re.compile(rf"(?:{_DAY}[ T]{_TIME}(?:Z|\+00:00)\n)*", re.ASCII)
+#: Makes a 9 of every digit.
+_TO_NINES = bytes.maketrans(b"012345678", b"9" * 9)
+_DATE = "9999-99-99"
+#: Times with up to six digits of a second, all digits being 9.
+_TIMES = [
+    f"{_DATE}{separator}99:99:99{fraction}"
+    for separator in " T"
+    for fraction in ("", *(f".{'9' * digits}" for digits in range(1, 7)))
+]
+_TIMES_UTC = [time + mark for time in _TIMES for mark in ("Z", "+99:99")]
 #: Characters of a time without a fraction.
 _WITHOUT_FRACTION = len("2026-01-01 00:00:00")
-_DATES = re.compile(r"(?:\d{4}-\d\d-\d\d\n)*", re.ASCII)
 
 
 class NotPlainError(Exception):
@@ -47,17 +54,18 @@ class _Kind:
 
     Attributes:
         classes: the storage classes, as Python's types.
-        check: of the values that are not NULL, whether all are plain.
+        check: of values that are not NULL, characters that hold all escapes of their texts; None
+            where one of them is not plain. Without it, all values of these classes are.
         sent: the texts for PostgreSQL; None: as the values stand.
         canonical: the canonical texts; None: as the values stand.
-        free: whether the text for PostgreSQL may hold any character.
+        characters: the same of all values, where they need no check.
     """
 
     classes: frozenset[type]
-    check: Callable[[Sequence[Value]], bool]
+    check: Callable[[_Values], str | None] | None = None
     sent: _Print | None = None
     canonical: _Print | None = None
-    free: bool = False
+    characters: str = ""
 
 
 class PlainTable:
@@ -66,16 +74,19 @@ class PlainTable:
     def __init__(self, table: TablePlan) -> None:
         self._columns = [_Column(column) for column in table.columns]
         self._possible = not table.impossible and all(map(_is_left_alone, table.columns))
-        #: By column, whether the texts of `sent` may hold any character.
-        self.free = [column.free for column in self._columns]
 
-    def sent(self, batch: Batch) -> list[Texts]:
+    def sent(self, batch: Batch, null: str | None = None, escapes: Escapes = ()) -> list[Texts]:
         """By column, the texts that PostgreSQL's input functions read.
+
+        Args:
+            batch: the rows.
+            null: what stands for NULL.
+            escapes: backslash, tab and ends of lines may have some.
 
         Raises:
             NotPlainError: not every value is plain.
         """
-        return [column.sent(values) for column, values in self._paired(batch)]
+        return [column.sent(values, null, escapes) for column, values in self._paired(batch)]
 
     def lines(self, batch: Batch) -> list[str]:
         """The canonical line of each row.
@@ -99,37 +110,49 @@ class _Column:
     def __init__(self, column: ColumnPlan) -> None:
         self._column = column
         self._kind = _KINDS.get(column.pg_type, _TEXT)
-        self.free = self._kind.free
+        self._is_fixed = is_fixed(column)
 
-    def sent(self, values: Sequence[Value]) -> Texts:
-        has_null = self._check(values)
-        return _mapped(self._kind.sent, values, has_null=has_null)
+    def sent(self, values: Sequence[Value], null: str | None, escapes: Escapes) -> Texts:
+        characters = self._check(values)
+        printed = self._kind.sent or _as_they_stand
+        needed = [pair for pair in escapes if pair[0] in characters]
+        if not needed:
+            return printed(values, null)
+        return [null if text is None else escaped(text, needed) for text in printed(values, None)]
 
     def fields(self, values: Sequence[Value]) -> Sequence[str]:
-        has_null = self._check(values)
-        return framed(self._column, _mapped(self._kind.canonical, values, has_null=has_null))
+        characters = self._check(values)
+        if self._kind.canonical is None:
+            return framed(self._column, _as_they_stand(values, None), characters)
+        if self._is_fixed:
+            # With a text for NULL, all are texts.
+            return cast("Sequence[str]", self._kind.canonical(values, ""))
+        return framed(self._column, self._kind.canonical(values, None))
 
-    def _check(self, values: Sequence[Value]) -> bool:
-        """Whether there are NULLs; a NotPlainError where anything is not plain."""
+    def _check(self, values: Sequence[Value]) -> str:
+        """Characters that hold all escapes; a NotPlainError where anything is not plain."""
         classes = set(map(type, values))
         has_null = type(None) in classes
         if has_null:
             if self._column.not_null:
                 raise NotPlainError
             classes.discard(type(None))
-            values = [value for value in values if value is not None]
-        if not (classes <= self._kind.classes and self._kind.check(values)):
+        if not classes <= self._kind.classes:
             raise NotPlainError
-        return has_null
+        if self._kind.check is None:
+            return self._kind.characters
+        present = [value for value in values if value is not None] if has_null else values
+        characters = self._kind.check(present)
+        if characters is None:
+            raise NotPlainError
+        return characters
 
 
-def _mapped(function: _Print | None, values: Sequence[Value], *, has_null: bool) -> Texts:
-    if function is None:
-        return values  # type: ignore[return-value]  # checked: text or NULL
-    if not has_null:
-        return function(values)
-    texts = iter(function([value for value in values if value is not None]))
-    return [None if value is None else next(texts) for value in values]
+def escaped(text: str, escapes: Escapes) -> str:
+    """A text with what stands for some of its characters."""
+    for character, escape in escapes:
+        text = text.replace(character, escape)
+    return text
 
 
 def _is_left_alone(column: ColumnPlan) -> bool:
@@ -143,32 +166,63 @@ def _is_left_alone(column: ColumnPlan) -> bool:
     )
 
 
-def _anything(_: Sequence[Value]) -> bool:
-    return True
+def _check_text(values: _Values) -> str | None:
+    joined = "".join(values)
+    return joined if "\0" not in joined and (joined.isascii() or is_unicode(joined)) else None
 
 
-def _is_text(values: Sequence[Value]) -> bool:
-    joined = "".join(values)  # type: ignore[arg-type]  # checked: text
-    return "\0" not in joined and (joined.isascii() or is_unicode(joined))
+def _check_moments(forms: Iterable[str]) -> Callable[[_Values], str | None]:
+    """A check that all values exist and have one of these forms, in which 9 is any digit.
 
+    An offset is that of UTC.
+    """
+    known = frozenset(form.encode() for form in forms)
 
-def _all_match(pattern: re.Pattern[str]) -> Callable[[Sequence[Value]], bool]:
-    def check(values: Sequence[Value]) -> bool:
-        lines = "\n".join(values) + "\n"  # type: ignore[arg-type]  # checked: text
-        return pattern.fullmatch(lines) is not None and lines.count("\n") == len(values)
+    def check(values: _Values) -> str | None:
+        joined = "\n".join(values)
+        found = joined.encode("utf-8", "surrogatepass").translate(_TO_NINES).split(b"\n")
+        if values and not (known.issuperset(found) and len(found) == len(values)):
+            return None
+        if "+" in joined and joined.count("+") > joined.count("+00:00"):
+            return None
+        if _READS_HOUR_24 and (" 24:" in joined or "T24:" in joined):
+            return None
+        try:
+            list(map(datetime.fromisoformat, values))
+        except ValueError:
+            return None
+        return ""
 
     return check
 
 
-def _is_bit(values: Sequence[Value]) -> bool:
-    return set(values) <= {0, 1}
+def _reads_hour_24() -> bool:
+    """Whether midnight at the end of a day is read here, as the next day: by newer Pythons."""
+    try:
+        datetime.fromisoformat("2026-01-01 24:00:00")
+    except ValueError:
+        return False
+    return True
+
+
+_READS_HOUR_24 = _reads_hour_24()
+
+
+def _check_bits(values: _Values) -> str | None:
+    return "" if {0, 1}.issuperset(values) else None
+
+
+def _as_they_stand(values: _Values, null: str | None) -> Texts:
+    if null is None or None not in values:
+        return values
+    return [null if value is None else value for value in values]
 
 
 def _each(function: Callable[[Value], str]) -> _Print:
     """Value by value."""
 
-    def texts(values: Sequence[Value]) -> Sequence[str]:
-        return list(map(function, values))
+    def texts(values: _Values, null: str | None) -> Texts:
+        return [null if value is None else function(value) for value in values]
 
     return texts
 
@@ -178,27 +232,43 @@ def _canonical(pg_type: str) -> _Print:
     return _each(canonical_of(pg_type))
 
 
-def _boolean_texts(values: Sequence[Value]) -> Sequence[str]:
-    return list(map("ft".__getitem__, values))  # type: ignore[arg-type]  # checked: 0 or 1
+def _numbers(values: _Values, null: str | None) -> Texts:
+    """Integers and doubles, the shortest digits that read back as the same number."""
+    printed = orjson.dumps(values).decode()
+    texts = printed[1:-1].split(",")
+    if "null" not in printed:
+        return texts
+    if texts.count("null") != values.count(None):
+        # Infinity is one more thing that JSON has no text for.
+        return [null if value is None else _number_text(value) for value in values]
+    return [null if text == "null" else text for text in texts]
 
 
 def _number_text(value: Value) -> str:
     return float_text(value) if isinstance(value, float) else str(value)
 
 
-def _double_texts(values: Sequence[Value]) -> Sequence[str]:
-    if any(map(math.isinf, values)):  # type: ignore[arg-type]  # checked: floats
-        return list(map(_number_text, values))
-    return list(map(repr, values))
+def _named(false: str, true: str) -> _Print:
+    """Booleans by these names."""
+
+    def texts(values: _Values, null: str | None) -> Texts:
+        names = {0: false, 1: true, None: null}
+        return [names[value] for value in values]
+
+    return texts
 
 
-def _double_bits(values: Sequence[Value]) -> Sequence[str]:
+def _double_bits(values: _Values, null: str | None) -> Texts:
     """The bytes of each double in hexadecimal, the most significant first."""
-    doubles = array("d", values)  # type: ignore[type-var]  # checked: floats
+    doubles = array("d", [value for value in values if value is not None])
     if sys.byteorder == "little":
         doubles.byteswap()
-    digits = doubles.tobytes().hex()
-    return [digits[start : start + 16] for start in range(0, len(digits), 16)]
+    digits: list[str | None] = [*doubles.tobytes().hex("\n", 8).split("\n")] if doubles else []
+    if len(digits) < len(values):
+        for place, value in enumerate(values):
+            if value is None:
+                digits.insert(place, null)
+    return digits
 
 
 def _hexadecimal(value: Value) -> str:
@@ -206,38 +276,42 @@ def _hexadecimal(value: Value) -> str:
     return "\\x" + value.hex()
 
 
-def _times(values: Sequence[Value]) -> list[str]:
+def _times(values: _Values, null: str | None) -> Texts:
     """Times as PostgreSQL prints them: a blank, and no zeros at the end of a fraction."""
-    joined = "\n".join(values)  # type: ignore[arg-type]  # checked: text
     return [
-        text.rstrip("0").rstrip(".") if text[-1:] == "0" and len(text) > _WITHOUT_FRACTION else text
-        for text in joined.replace("T", " ").split("\n")
+        null
+        if text is None
+        else text.replace("T", " ").rstrip("0").rstrip(".")
+        if text[-1] == "0" and len(text) > _WITHOUT_FRACTION
+        else text.replace("T", " ")
+        for text in values
     ]
 
 
-def _times_utc(values: Sequence[Value]) -> list[str]:
-    joined = "\n".join(values)  # type: ignore[arg-type]  # checked: text
-    bare = joined.replace("Z", "").replace("+00:00", "").split("\n")
-    return [text + "+00" for text in _times(bare)]
+def _times_utc(values: _Values, null: str | None) -> Texts:
+    bare = [
+        None if text is None else text.replace("Z", "").replace("+00:00", "") for text in values
+    ]
+    return [null if text is None else text + "+00" for text in _times(bare, None)]
 
 
-_INTEGER = _Kind(frozenset({int}), _anything, _each(str), _each(str))
-_TEXT = _Kind(frozenset({str}), _is_text, free=True)
+_INTEGER = _Kind(frozenset({int}), None, _numbers, _numbers)
+_TEXT = _Kind(frozenset({str}), _check_text)
 _KINDS = {
     "smallint": _INTEGER,
     "integer": _INTEGER,
     "bigint": _INTEGER,
-    "double precision": _Kind(frozenset({float}), _anything, _double_texts, _double_bits),
-    "numeric": _Kind(
-        frozenset({int, float}), _anything, _each(_number_text), _canonical("numeric")
+    "double precision": _Kind(frozenset({float}), None, _numbers, _double_bits),
+    "numeric": _Kind(frozenset({int, float}), None, _each(_number_text), _canonical("numeric")),
+    "boolean": _Kind(frozenset({int}), _check_bits, _named("f", "t"), _named("0", "1")),
+    "timestamp without time zone": _Kind(frozenset({str}), _check_moments(_TIMES), None, _times),
+    "timestamp with time zone": _Kind(
+        frozenset({str}), _check_moments(_TIMES_UTC), None, _times_utc
     ),
-    "boolean": _Kind(frozenset({int}), _is_bit, _boolean_texts, _each(str)),
-    "timestamp without time zone": _Kind(frozenset({str}), _all_match(_TIMES), None, _times),
-    "timestamp with time zone": _Kind(frozenset({str}), _all_match(_TIMES_UTC), None, _times_utc),
-    "date": _Kind(frozenset({str}), _all_match(_DATES)),
-    "uuid": _Kind(frozenset({str}), _is_text, None, _canonical("uuid"), free=True),
-    "jsonb": _Kind(frozenset({str}), _is_text, None, _canonical("jsonb"), free=True),
+    "date": _Kind(frozenset({str}), _check_moments([_DATE])),
+    "uuid": _Kind(frozenset({str}), _check_text, None, _canonical("uuid")),
+    "jsonb": _Kind(frozenset({str}), _check_text, None, _canonical("jsonb")),
     "bytea": _Kind(
-        frozenset({bytes}), _anything, _each(_hexadecimal), _canonical("bytea"), free=True
+        frozenset({bytes}), None, _each(_hexadecimal), _canonical("bytea"), characters="\\"
     ),
 }

@@ -118,8 +118,11 @@ def test_plain_is_what_the_row_s_own_conversion_gives(
         converted = RowConverter(plan).convert(batch.row(number))
         assert not isinstance(converted, RefusedRow), converted.reason
         assert line_digest(lines[number]) == row_digest(plan.columns, converted)
+        if pg_type == "double precision" and text is not None:
+            # An exponent may be written in two ways.
+            assert repr(float(text)) == repr(converted[0])
         # A time is sent as it stands, and in ISO 8601 where it was converted.
-        if not pg_type.startswith("timestamp"):
+        elif not pg_type.startswith("timestamp"):
             assert text == text_of(converted[0])
 
 

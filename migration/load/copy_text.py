@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from migration.convert import text_of
-from migration.plain import NotPlainError, PlainTable
+from migration.plain import NotPlainError, PlainTable, escaped
 from migration.rows import RefusedRow, RowConverter
 from migration.source import Batch, Pace, read_batches
 
@@ -32,7 +32,7 @@ def copy_blocks(
     plain, pace = PlainTable(converter.table), Pace()
     for batch in read_batches(snapshot, converter.table.table, pace):
         try:
-            text, rows = _block(plain.sent(batch), plain.free), len(batch.rows)
+            text, rows = _block(plain.sent(batch, _NULL, _ESCAPES)), len(batch.rows)
             pace.note(batch, len(text))
         except NotPlainError:
             lines = list(_lines(batch, converter, refused))
@@ -52,29 +52,10 @@ def _lines(batch: Batch, converter: RowConverter, refused: list[RefusedRow]) -> 
 
 def copy_line(texts: Iterable[str | None]) -> str:
     """One row, from the texts of its values."""
-    return "\t".join(_NULL if text is None else _escaped(text) for text in texts) + "\n"
+    fields = (_NULL if text is None else escaped(text, _ESCAPES) for text in texts)
+    return "\t".join(fields) + "\n"
 
 
-def _block(columns: Sequence[Sequence[str | None]], free: Sequence[bool]) -> str:
-    """Many rows, from the texts of their values by column; `free` ones may hold any character."""
-    fields = map(_fields, columns, free)
-    return "\n".join(map("\t".join, zip(*fields, strict=True))) + "\n"
-
-
-def _fields(texts: Sequence[str | None], is_free: bool) -> Sequence[str]:
-    if not is_free:
-        return [_NULL if text is None else text for text in texts]
-    present: Sequence[str] = [text for text in texts if text is not None]
-    joined = "".join(present)
-    needed = [pair for pair in _ESCAPES if pair[0] in joined]
-    if needed:
-        return [_NULL if text is None else _escaped(text, needed) for text in texts]
-    if len(present) == len(texts):
-        return present
-    return [_NULL if text is None else text for text in texts]
-
-
-def _escaped(text: str, escapes: Iterable[tuple[str, str]] = _ESCAPES) -> str:
-    for character, escape in escapes:
-        text = text.replace(character, escape)
-    return text
+def _block(columns: Iterable[Sequence[str | None]]) -> str:
+    """Many rows, from their fields by column."""
+    return "\n".join(map("\t".join, zip(*columns, strict=True))) + "\n"
