@@ -58,14 +58,14 @@ class _Kind:
             where one of them is not plain. Without it, all values of these classes are.
         sent: the texts for PostgreSQL; None: as the values stand.
         canonical: the canonical texts; None: as the values stand.
-        characters: the same of all values, where they need no check.
+        prefix: what the texts for PostgreSQL begin with, all of them.
     """
 
     classes: frozenset[type]
     check: Callable[[_Values], str | None] | None = None
     sent: _Print | None = None
     canonical: _Print | None = None
-    characters: str = ""
+    prefix: str = ""
 
 
 class PlainTable:
@@ -115,6 +115,11 @@ class _Column:
     def sent(self, values: Sequence[Value], null: str | None, escapes: Escapes) -> Texts:
         characters = self._check(values)
         printed = self._kind.sent or _as_they_stand
+        if self._kind.prefix:
+            # Escaped once: what follows it is long, and needs no look.
+            prefix = escaped(self._kind.prefix, escapes)
+            texts = printed(values, None)
+            return [null if text is None else prefix + text for text in texts]
         needed = [pair for pair in escapes if pair[0] in characters]
         if not needed:
             return printed(values, null)
@@ -140,7 +145,7 @@ class _Column:
         if not classes <= self._kind.classes:
             raise NotPlainError
         if self._kind.check is None:
-            return self._kind.characters
+            return ""
         present = [value for value in values if value is not None] if has_null else values
         characters = self._kind.check(present)
         if characters is None:
@@ -218,7 +223,7 @@ def _as_they_stand(values: _Values, null: str | None) -> Texts:
     return [null if value is None else value for value in values]
 
 
-def _each(function: Callable[[Value], str]) -> _Print:
+def _each(function: Callable[[Any], str]) -> _Print:
     """Value by value."""
 
     def texts(values: _Values, null: str | None) -> Texts:
@@ -271,11 +276,6 @@ def _double_bits(values: _Values, null: str | None) -> Texts:
     return digits
 
 
-def _hexadecimal(value: Value) -> str:
-    assert isinstance(value, bytes)
-    return "\\x" + value.hex()
-
-
 def _times(values: _Values, null: str | None) -> Texts:
     """Times as PostgreSQL prints them: a blank, and no zeros at the end of a fraction."""
     return [
@@ -311,7 +311,5 @@ _KINDS = {
     "date": _Kind(frozenset({str}), _check_moments([_DATE])),
     "uuid": _Kind(frozenset({str}), _check_text, None, _canonical("uuid")),
     "jsonb": _Kind(frozenset({str}), _check_text, None, _canonical("jsonb")),
-    "bytea": _Kind(
-        frozenset({bytes}), None, _each(_hexadecimal), _canonical("bytea"), characters="\\"
-    ),
+    "bytea": _Kind(frozenset({bytes}), None, _each(bytes.hex), _canonical("bytea"), "\\x"),
 }
