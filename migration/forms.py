@@ -52,16 +52,17 @@ def has_form(column: str, form: Form) -> str:
     if form is Form.TIMESTAMP_UTC:
         # Texts with the one mark are longer than with the other, so few are looked at twice.
         return f"({_is_time(column, '[ T]', 'Z')} or {_is_time(column, '[ T]', '+00:00')})"
-    return _OTHERS[form].format(column=column)
+    return _CONDITIONS[form].format(column=column)
 
 
-# Compared as it stands, a column of numeric affinity (every DATETIME) makes a number of a text.
+# By substr: a column of numeric affinity (every DATETIME), compared as it stands, makes a number
+# of the text on the other side.
 _EXISTS = (
     " and {column} not glob '0000*' and (substr({column}, 9, 2) < '29'"
     # A day that does not exist is moved by SQLite, and so is not equal to itself.
     " or date(substr({column}, 1, 10), '+0 days') = substr({column}, 1, 10))"
 )
-_OTHERS = {
+_CONDITIONS = {
     Form.DATE: f"{{column}} glob '{DATE}' and date({{column}}, '+0 days') = {{column}}"
     " and {column} not glob '0000*'",
     Form.JSON: "substr({column}, 1, 1) in ('{{', '[') and json_valid({column})",

@@ -36,14 +36,14 @@ class Guess:
         values = {"values": f"count({column})"}
         if self.kind == "null":
             return values
-        is_kind = f"typeof({column}) = '{self.kind}'"
+        as_guessed = f"typeof({column}) = '{self.kind}'"
         if self.kind == "integer":
             values |= {"smallest": f"min({column})", "largest": f"max({column})"}
         elif self.form:
-            is_kind += f" and {has_form(column, self.form)}"
+            as_guessed += f" and {has_form(column, self.form)}"
         elif self.is_text:
-            is_kind += f" and {facts.IS_TEXT.format(column=column)}"
-        return values | {"proved": facts.count(is_kind)}
+            as_guessed += f" and {facts.IS_TEXT.format(column=column)}"
+        return values | {"proved": facts.count(as_guessed)}
 
     def facts(self, counted: Counts, rows: int) -> Counts | None:
         """The facts that decide; None where any value is not as it was guessed."""
