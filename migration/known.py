@@ -9,7 +9,7 @@ import sqlite3
 
 from pydantic import BaseModel, ConfigDict
 
-from migration.quoting import quote_name
+from migration.quoting import fold, quote_name
 from migration.schema import Table
 
 _UUID = re.compile(r"\{?[0-9a-f]{8}(-?[0-9a-f]{4}){3}-?[0-9a-f]{12}\}?", re.IGNORECASE | re.ASCII)
@@ -45,10 +45,10 @@ def known_as(
     It is the same one where it has the key's columns, at least half of all columns, and keys
     that the target's types can hold.
     """
-    columns = target.get(table.name.lower())
+    columns = target.get(fold(table.name))
     if columns is None:
         return None
-    names = {column.name.lower(): column.name for column in table.columns}
+    names = {fold(column.name): column.name for column in table.columns}
     shared = [column for column in columns if column.name in names]
     key = [column for column in columns if column.in_key]
     if 2 * len(shared) < len(columns) or any(column.name not in names for column in key):

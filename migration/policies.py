@@ -12,6 +12,7 @@ from typing import Self
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from database.errors import UsageError
+from migration.quoting import fold
 
 
 class Orphans(StrEnum):
@@ -160,7 +161,7 @@ class Policies(Rules):
         levels: list[Rules] = [self]
         rules = self.table(table)
         levels.append(rules)
-        levels += [r for name, r in rules.columns.items() if name.lower() == column.lower()]
+        levels += [r for name, r in rules.columns.items() if fold(name) == fold(column)]
         merged: dict[str, object] = {}
         for level in levels:
             merged |= level.model_dump(exclude_none=True, include=set(ColumnPolicy.model_fields))
@@ -169,7 +170,7 @@ class Policies(Rules):
     def table(self, name: str) -> TableRules:
         """The rules of a source table; empty ones where there are none."""
         return next(
-            (rules for key, rules in self.tables.items() if key.lower() == name.lower()),
+            (rules for key, rules in self.tables.items() if fold(key) == fold(name)),
             TableRules(),
         )
 

@@ -17,7 +17,7 @@ from migration.facts import ColumnProfile, Counts
 from migration.forms import form_of_text
 from migration.guess import Guess, guess
 from migration.known import TargetTables, known_as
-from migration.quoting import quote_name
+from migration.quoting import fold, quote_name
 from migration.ranges import extremes, ranges_of
 from migration.schema import ForeignKey, LeftOut, Table, View, read_schema
 from migration.source import explained, open_source
@@ -55,7 +55,7 @@ class Profile(BaseModel):
 
     def table(self, name: str) -> TableProfile | None:
         """The table of this name, whatever its case."""
-        return next((t for t in self.tables if t.table.name.lower() == name.lower()), None)
+        return next((t for t in self.tables if fold(t.table.name) == fold(name)), None)
 
 
 def profile_source(
@@ -128,7 +128,7 @@ class _Profiler:
         """One table, read to its end."""
         known = known_as(self._connection, table, self._target)
         decided = set[str]() if self._everything else {column.name for column in known or ()}
-        wanted = [column.name for column in table.columns if column.name.lower() not in decided]
+        wanted = [column.name for column in table.columns if fold(column.name) not in decided]
         ranges = ranges_of(self._connection, table, self._counter.pieces)
         rows = self._counter.rows(table, ranges)
         found: dict[str, Counts] = {}
@@ -198,10 +198,10 @@ def _key_faults(connection: sqlite3.Connection, table: Table) -> tuple[int, int]
 def _with_orphans(
     connection: sqlite3.Connection, entry: TableProfile, profiles: Collection[TableProfile]
 ) -> TableProfile:
-    parents = {other.table.name.lower(): other.table for other in profiles}
+    parents = {fold(other.table.name): other.table for other in profiles}
     orphans = {}
     for key in entry.table.foreign_keys:
-        parent = parents.get(key.parent.lower())
+        parent = parents.get(fold(key.parent))
         references = key.references or (parent.primary_key if parent else ())
         if parent is None or len(references) != len(key.columns):
             continue

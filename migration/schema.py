@@ -6,7 +6,7 @@ from functools import cached_property
 
 from pydantic import BaseModel, ConfigDict
 
-from migration.quoting import quote_name
+from migration.quoting import fold, quote_name
 from migration.readable import (
     storage_of,
     uncomputable_columns,
@@ -86,7 +86,7 @@ class Table(BaseModel):
             return self.primary_key
         if self.rowid_alias:
             return (self.rowid_alias,)
-        taken = {column.name.lower() for column in self.columns}
+        taken = {fold(column.name) for column in self.columns}
         return next(((name,) for name in _ROWID_NAMES if name not in taken), ())
 
     @cached_property

@@ -197,6 +197,22 @@ def test_key_with_nulls_becomes_a_unique_index(database: Server, tmp_path: Path)
         query(database, "insert into t values ('a')")
 
 
+def test_names_that_differ_in_the_case_of_other_letters_are_two_names(
+    database: Server, tmp_path: Path
+) -> None:
+    """SQLite folds the case of ASCII letters only, in tables' names as in columns'."""
+    script = """create table parent (id integer primary key); insert into parent values (1);
+        create table "їжак" ("є" int not null references PARENT, "Є" text);
+        create table "ЇЖАК" ("Є" int not null references parent (ID), check ("Є" > 0));
+        create view "вид" as select "є", "Є" from "їжак";
+        insert into "їжак" values (1, 'small'); insert into "ЇЖАК" values (1);"""
+    document = migrated(database, tmp_path, script)
+    assert document["verdict"] == "verified"
+    assert left_out(document) == []
+    assert query(database, 'select "є", "Є" from "вид"') == [(1, "small")]
+    assert query(database, 'select "Є" from "ЇЖАК"') == [(1,)]
+
+
 def test_descending_integer_key_is_no_rowid(database: Server, tmp_path: Path) -> None:
     """SQLite lets it be NULL, as any key but the rowid; enough rows to be read in parts."""
     script = """create table t (k integer primary key desc, v text);

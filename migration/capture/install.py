@@ -17,7 +17,7 @@ from urllib.parse import quote
 from database.errors import SourceError
 from migration.capture.keys import CapturedTable, captured_tables
 from migration.capture.triggers import BLOCK, CHANGELOG, PREFIX, changelog_definition, triggers
-from migration.quoting import quote_name
+from migration.quoting import fold, quote_name
 from migration.readable import open_schema
 from migration.schema import Table, read_schema
 from migration.shared_folder import refuse_shared_folder
@@ -92,7 +92,7 @@ def install(path: Path, left_out: frozenset[str] = frozenset()) -> Capture:
             return there
         _refuse_moved(connection, path)
         wanted = tuple(
-            table for table in own_tables(connection) if table.name.lower() not in left_out
+            table for table in own_tables(connection) if fold(table.name) not in left_out
         )
         captured = captured_tables(wanted)
         width = max((len(entry.logged) for entry in captured), default=1)

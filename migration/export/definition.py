@@ -15,7 +15,7 @@ from functools import cache
 from pathlib import Path
 
 from migration.export.tables import ExportedTable
-from migration.quoting import quote_name
+from migration.quoting import fold, quote_name
 
 #: AtlasTrinity's tables, as its ORM declares them in SQLite.
 PLATFORM_SCHEMA = Path(__file__).parent / "platform.sql"
@@ -165,7 +165,7 @@ def _of_origin(table: ExportedTable, tables: Collection[str]) -> Definition | No
 def _freely_named(name: str, definition: str, tables: Collection[str]) -> str:
     """The definition of an index, by another name where a table of the file has its own."""
     free = name
-    while free.lower() in tables:
+    while fold(free) in tables:
         free += "_index"
     if free == name:
         return definition

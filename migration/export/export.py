@@ -13,6 +13,7 @@ from migration.export.definition import definitions
 from migration.export.tables import ExportedTable, exported_tables
 from migration.export.write import Writer, Written
 from migration.plan import PUBLIC
+from migration.quoting import fold
 from migration.statements import Connection
 from migration.target import open_target
 
@@ -84,8 +85,8 @@ def export_sqlite(
 def _write_all(connection: Connection, writer: Writer, say: Say) -> list[Written]:
     found = []
     tables = exported_tables(connection, PUBLIC)
-    names = {table.name.lower() for table in tables}
-    names |= {table.origin.table.name.lower() for table in tables if table.origin is not None}
+    names = {fold(table.name) for table in tables}
+    names |= {fold(table.origin.table.name) for table in tables if table.origin is not None}
     for table in tables:
         written = _write_equal(writer, table, names)
         said = f"{table.name}: {written.rows} rows, equal"

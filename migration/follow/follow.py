@@ -33,7 +33,7 @@ from migration.follow.sweep import Swept, apply_copy, copied, sweep
 from migration.policies import Policies
 from migration.present import Existing
 from migration.progress import Steps
-from migration.quoting import printable
+from migration.quoting import fold, printable
 from migration.run import Options, Outcome, migrate
 from migration.snapshot import Snapshot
 from migration.source import is_busy
@@ -103,7 +103,7 @@ def stop(source: Path) -> bool:
 
 
 def _skipped(policies: Policies) -> frozenset[str]:
-    return frozenset(name.lower() for name, rules in policies.tables.items() if rules.skip)
+    return frozenset(fold(name) for name, rules in policies.tables.items() if rules.skip)
 
 
 def _is_loaded(server: Server, capture: Capture) -> bool:

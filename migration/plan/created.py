@@ -7,6 +7,7 @@ from migration.plan.keys import foreign_keys, indexes
 from migration.plan.model import MOST_COLUMNS, TablePlan
 from migration.plan.names import column_names
 from migration.profile import TableProfile
+from migration.quoting import fold
 from migration.schema import Column, Table
 from migration.translate import read_definition
 
@@ -18,7 +19,7 @@ def created_table(entry: TableProfile, draft: Draft) -> TablePlan:
     plans = tuple(
         new_column(
             column,
-            draft.facts[table.name.lower(), column.name.lower()],
+            draft.facts[fold(table.name), fold(column.name)],
             columns[column.name],
             draft.policies.column(table.name, column.name),
             not_null=_is_not_null(entry, column),

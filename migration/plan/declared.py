@@ -7,6 +7,7 @@ from migration.plan.draft import Draft
 from migration.plan.model import CheckPlan, ColumnPlan
 from migration.plan.names import unique_name
 from migration.profile import TableProfile
+from migration.quoting import fold
 from migration.schema import Table
 from migration.translate import (
     Scope,
@@ -22,14 +23,14 @@ def scope_of(
     entry: TableProfile, columns: tuple[ColumnPlan, ...], definition: TableDefinition
 ) -> Scope:
     """The names and types that the table's expressions may use."""
-    collations = {name.lower(): text for name, text in definition.collations.items()}
+    collations = {fold(name): text for name, text in definition.collations.items()}
     return Scope(
         {
             column.source: ScopeColumn(
                 column.target,
                 column.pg_type,
                 declared=column.declared,
-                collation=collations.get(column.source.lower(), "BINARY"),
+                collation=collations.get(fold(column.source), "BINARY"),
                 uniform=_uniform(column.pg_type, entry.columns[column.source]),
             )
             for column in columns
@@ -65,7 +66,7 @@ def with_declarations(
     draft: Draft,
 ) -> tuple[ColumnPlan, ...]:
     """The columns with their defaults and their expressions, as far as they mean the same."""
-    generated = {name.lower(): text for name, text in definition.generated.items()}
+    generated = {fold(name): text for name, text in definition.generated.items()}
     declared = {column.name: column for column in table.columns}
     return tuple(
         column.model_copy(
@@ -94,7 +95,7 @@ def _default(table: Table, column: ColumnPlan, text: str | None, draft: Draft) -
 def _generated(
     table: Table, column: ColumnPlan, generated: Mapping[str, str], scope: Scope, draft: Draft
 ) -> str | None:
-    text = generated.get(column.source.lower(), "")
+    text = generated.get(fold(column.source), "")
     try:
         return expression(text, scope, column.pg_type)
     except UntranslatableError as error:

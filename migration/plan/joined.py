@@ -5,6 +5,7 @@ from functools import reduce
 
 from migration.facts import ColumnProfile
 from migration.profile import TableProfile
+from migration.quoting import fold
 
 #: (table, column), both in lower case: SQLite's names mean the same in any case.
 _Place = tuple[str, str]
@@ -14,9 +15,9 @@ Evidence = tuple[str, ColumnProfile]
 
 def joined_facts(entries: Iterable[TableProfile]) -> dict[_Place, Evidence]:
     """The evidence for every column that is created, by (table, column) in lower case."""
-    created = {entry.table.name.lower(): entry for entry in entries if not entry.known}
+    created = {fold(entry.table.name): entry for entry in entries if not entry.known}
     evidence: dict[_Place, Evidence] = {
-        (name, column.name.lower()): (column.declared, entry.columns[column.name])
+        (name, fold(column.name)): (column.declared, entry.columns[column.name])
         for name, entry in created.items()
         for column in entry.table.columns
         if column.name in entry.columns
@@ -49,12 +50,12 @@ def _groups(tables: dict[str, TableProfile]) -> list[list[_Place]]:
 
     for name, entry in tables.items():
         for key in entry.table.foreign_keys:
-            parent = tables.get(key.parent.lower())
+            parent = tables.get(fold(key.parent))
             if parent is None:
                 continue
             references = key.references or parent.table.primary_key
             for ours, theirs in zip(key.columns, references, strict=False):
-                root[find((name, ours.lower()))] = find((key.parent.lower(), theirs.lower()))
+                root[find((name, fold(ours)))] = find((fold(key.parent), fold(theirs)))
     groups: dict[_Place, list[_Place]] = {}
     for place in root:
         groups.setdefault(find(place), []).append(place)
@@ -62,4 +63,4 @@ def _groups(tables: dict[str, TableProfile]) -> list[list[_Place]]:
 
 
 def _is_rowid(entry: TableProfile, column: str) -> bool:
-    return (entry.table.rowid_alias or "").lower() == column
+    return fold(entry.table.rowid_alias or "") == column

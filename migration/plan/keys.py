@@ -4,7 +4,7 @@ from migration.plan.draft import Draft
 from migration.plan.model import MOST_COLUMNS, ForeignKeyPlan, IndexPlan
 from migration.plan.names import column_names
 from migration.profile import TableProfile
-from migration.quoting import quote_name
+from migration.quoting import fold, quote_name
 from migration.schema import ForeignKey, Index, Table
 from migration.translate import (
     IndexDefinition,
@@ -21,8 +21,8 @@ def foreign_keys(
     table: Table, columns: dict[str, str], definition: TableDefinition, draft: Draft
 ) -> tuple[ForeignKeyPlan, ...]:
     """Foreign keys whose parent exists and has a unique key; the others are noted."""
-    own = {name.lower(): target for name, target in columns.items()}
-    deferred = {tuple(name.lower() for name in names) for names in definition.deferred}
+    own = {fold(name): target for name, target in columns.items()}
+    deferred = {tuple(fold(name) for name in names) for names in definition.deferred}
     plans = []
     for key in table.foreign_keys:
         parent = draft.profile.table(key.parent)
@@ -31,15 +31,15 @@ def foreign_keys(
         if parent is None or why:
             draft.leave_out("foreign key", f"{table.name}({', '.join(key.columns)})", why)
             continue
-        theirs = {name.lower(): target for name, target in _target_columns(parent).items()}
+        theirs = {fold(name): target for name, target in _target_columns(parent).items()}
         plans.append(
             ForeignKeyPlan(
-                columns=tuple(own[name.lower()] for name in key.columns),
+                columns=tuple(own[fold(name)] for name in key.columns),
                 parent=draft.names.tables[parent.table.name],
-                references=tuple(theirs[name.lower()] for name in references),
+                references=tuple(theirs[fold(name)] for name in references),
                 on_update=key.on_update,
                 on_delete=key.on_delete,
-                deferred=tuple(name.lower() for name in key.columns) in deferred,
+                deferred=tuple(fold(name) for name in key.columns) in deferred,
             )
         )
     return tuple(plans)
@@ -61,18 +61,16 @@ def _impossible(
 
 def _target_columns(entry: TableProfile) -> dict[str, str]:
     if entry.known:
-        return {column.name: column.name.lower() for column in entry.table.columns}
+        return {column.name: fold(column.name) for column in entry.table.columns}
     return column_names(entry.table)
 
 
 def _is_unique(table: Table, columns: tuple[str, ...]) -> bool:
-    wanted = {name.lower() for name in columns}
-    if wanted == {name.lower() for name in table.primary_key}:
+    wanted = {fold(name) for name in columns}
+    if wanted == {fold(name) for name in table.primary_key}:
         return bool(wanted)
     return any(
-        index.unique
-        and not index.partial
-        and {str(name).lower() for name in index.columns} == wanted
+        index.unique and not index.partial and {fold(str(name)) for name in index.columns} == wanted
         for index in table.indexes
     )
 

@@ -8,6 +8,7 @@ from migration.plan.draft import Draft
 from migration.plan.model import ColumnPlan, TablePlan
 from migration.policies import Orphans
 from migration.profile import TableProfile
+from migration.quoting import fold
 
 
 def known_table(
@@ -22,7 +23,7 @@ def known_table(
     there = {column.name: column for column in columns}
     plans = []
     for column in entry.table.columns:
-        match = there.get(column.name) or there.get(column.name.lower())
+        match = there.get(column.name) or there.get(fold(column.name))
         policy = policies.column(entry.table.name, column.name)
         if match is None:
             evidence = column.declared, entry.columns[column.name]

@@ -14,6 +14,7 @@ from migration.plan.names import Names
 from migration.plan.views import views
 from migration.policies import Policies
 from migration.profile import Profile
+from migration.quoting import fold
 from migration.schema import LeftOut
 
 
@@ -84,8 +85,8 @@ def _check_names(policies: Policies, profile: Profile) -> None:
                 f"The policies name the table {name}, which the source has not.",
                 "Correct the name in the file of --policies.",
             )
-        columns = {column.name.lower() for column in entry.table.columns}
-        unknown = [column for column in rules.columns if column.lower() not in columns]
+        columns = {fold(column.name) for column in entry.table.columns}
+        unknown = [column for column in rules.columns if fold(column) not in columns]
         if unknown:
             raise UsageError(
                 f"The policies name the column {name}.{unknown[0]}, which the source has not.",

@@ -4,6 +4,7 @@ from collections.abc import Collection, Iterable, Sequence
 
 from migration.known import TargetTables
 from migration.profile import TableProfile
+from migration.quoting import fold
 from migration.schema import Table
 
 #: PostgreSQL cuts identifiers after 63 bytes.
@@ -25,7 +26,7 @@ class Names:
         self.tables: dict[str, str] = {}
         for entry in entries:
             if entry.known:
-                self.tables[entry.table.name] = entry.table.name.lower()
+                self.tables[entry.table.name] = fold(entry.table.name)
         others = [entry.table.name for entry in entries if not entry.known]
         # Who keeps the name as it is goes first: a shortened name must not be in the way.
         for name in sorted(others, key=lambda name: name != shortened(name, "")):

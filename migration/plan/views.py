@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from migration.plan.declared import scope_of
 from migration.plan.draft import Draft
 from migration.plan.model import TablePlan, ViewPlan
+from migration.quoting import fold
 from migration.schema import View
 from migration.translate import RelationScope, UntranslatableError, read_definition, view
 
@@ -20,7 +21,7 @@ _KINDS = {
 
 def views(tables: Sequence[TablePlan], draft: Draft, schema: str) -> tuple[ViewPlan, ...]:
     """The views in an order in which they can be created; the others are noted."""
-    relations = {plan.table.name.lower(): _relation(plan, draft, schema) for plan in tables}
+    relations = {fold(plan.table.name): _relation(plan, draft, schema) for plan in tables}
     plans: list[ViewPlan] = []
     waiting = list(draft.profile.views)
     while waiting:
@@ -32,7 +33,7 @@ def views(tables: Sequence[TablePlan], draft: Draft, schema: str) -> tuple[ViewP
                 reasons.append((entry, str(error)))
                 continue
             name = draft.names.relation(entry.name)
-            relations[entry.name.lower()] = found.as_relation(schema, name)
+            relations[fold(entry.name)] = found.as_relation(schema, name)
             plans.append(
                 ViewPlan(source=entry.name, target=name, columns=found.columns, select=found.select)
             )
@@ -51,7 +52,7 @@ def _relation(plan: TablePlan, draft: Draft, schema: str) -> RelationScope:
         scope = scope_of(entry, plan.columns, read_definition(plan.table.definition))
         return RelationScope(schema, plan.target, scope.columns)
     columns = {
-        column.source.lower(): (column.target, _KINDS.get(column.pg_type, column.pg_type))
+        fold(column.source): (column.target, _KINDS.get(column.pg_type, column.pg_type))
         for column in plan.columns
     }
     return RelationScope(schema, plan.target, columns)

@@ -12,12 +12,13 @@ from typing import Protocol
 import sqlglot
 from sqlglot import exp
 
+from migration.quoting import fold
 from migration.translate import functions, operators
 from migration.translate.errors import PARSER_ERRORS, UntranslatableError, first_line
 from migration.translate.lexer import Kind as TokenKind
 from migration.translate.lexer import Token, tokenize
 from migration.translate.nodes import Node
-from migration.translate.scope import Scope, fold, quote_identifier
+from migration.translate.scope import Scope, quote_identifier
 from migration.translate.values import Kind, Value, column_value, into
 
 # What sqlglot would print about a text is said by the error that ends in the report.

@@ -5,11 +5,12 @@ from typing import TYPE_CHECKING
 
 from sqlglot import exp
 
+from migration.quoting import fold
 from migration.translate.comparison import compare
 from migration.translate.errors import UntranslatableError
 from migration.translate.nodes import Node
 from migration.translate.relations import Output, Relation, derived, stored
-from migration.translate.scope import fold, quote_identifier
+from migration.translate.scope import quote_identifier
 from migration.translate.values import Kind, Value, as_condition, unify
 
 if TYPE_CHECKING:

@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 
 from sqlglot import exp
 
+from migration.quoting import fold
 from migration.translate import joins
 from migration.translate.aggregates import HANDLERS as AGGREGATES
 from migration.translate.aggregates import distinguishable, order_key
@@ -13,7 +14,7 @@ from migration.translate.errors import UntranslatableError
 from migration.translate.expression import Handlers, Translator
 from migration.translate.nodes import Node
 from migration.translate.relations import Output, QueryNames, derived
-from migration.translate.scope import RelationScope, fold, quote_identifier, quote_text
+from migration.translate.scope import RelationScope, quote_identifier, quote_text
 from migration.translate.values import PG_TYPES, Kind, Value, as_condition, as_number
 
 _SETS = {exp.Union: "UNION", exp.Except: "EXCEPT", exp.Intersect: "INTERSECT"}

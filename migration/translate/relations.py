@@ -3,8 +3,9 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
+from migration.quoting import fold
 from migration.translate.errors import UntranslatableError
-from migration.translate.scope import RelationScope, ScopeColumn, fold, quote_identifier
+from migration.translate.scope import RelationScope, ScopeColumn, quote_identifier
 from migration.translate.values import Value, column_value
 
 

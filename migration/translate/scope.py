@@ -4,6 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import NamedTuple
 
+from migration.quoting import fold
+
 
 class ScopeColumn(NamedTuple):
     """A source column as it is planned: `name` and `pg_type` are the target's.
@@ -21,11 +23,6 @@ class ScopeColumn(NamedTuple):
 
 
 PlannedColumn = ScopeColumn | tuple[str, str]
-
-
-def fold(name: str) -> str:
-    """A name as SQLite compares names: ASCII letters in lower case."""
-    return "".join(letter.lower() if letter.isascii() else letter for letter in name)
 
 
 class Scope:

@@ -6,12 +6,13 @@ from dataclasses import dataclass
 import sqlglot
 from sqlglot import exp
 
+from migration.quoting import fold
 from migration.translate.errors import PARSER_ERRORS, UntranslatableError, first_line
 from migration.translate.expression import RESERVED, refuse_unary_plus
 from migration.translate.lexer import Kind, Token, closing, span, split_at_commas, tokenize, unquote
 from migration.translate.query import Query
 from migration.translate.relations import Output
-from migration.translate.scope import RelationScope, ScopeColumn, fold, quote_identifier
+from migration.translate.scope import RelationScope, ScopeColumn, quote_identifier
 from migration.translate.values import PG_TYPES
 
 _NAME_BYTES = 63
