@@ -78,11 +78,10 @@ def _is_time(column: str, separator: str, mark: str = "") -> str:
     how large the month, the minute and the second are, is said by `julianday`, which reads them.
     """
     time = _TIME.format(separator=separator)
-    patterns = [(_BARE, time)]
-    patterns[:0] = [(n, f"{time}.{'[0-9]' * (n - _BARE - 1)}") for n in _WITH_FRACTION]
+    with_fraction = ((n, f"{time}.{'[0-9]' * (n - _BARE - 1)}") for n in _WITH_FRACTION)
     cases = "".join(
         f" when {length + len(mark)} then {column} glob '{pattern}{mark}'"
-        for length, pattern in patterns
+        for length, pattern in (*with_fraction, (_BARE, time))
     )
     return (
         f"case length({column}){cases} end"

@@ -77,6 +77,7 @@ def guess(seen: Iterable[tuple[str, int | None, int | None]]) -> Guess | None:
     (kind,) = kinds
     if kind == "blob":
         return Guess(kind, is_text=all(is_text for _, _, is_text in values))
+    # Numbers have no form either.
     forms = {form or 0 for _, form, _ in values}
     if 0 in forms:
         return Guess(kind)

@@ -10,7 +10,7 @@ import sqlite3
 from collections.abc import Collection, Iterator
 from contextlib import closing
 
-from migration.quoting import quote_name
+from migration.quoting import fold, quote_name
 
 _BUILT_IN_COLLATIONS = frozenset({"binary", "nocase", "rtrim"})
 _COLLATE = re.compile(
@@ -101,8 +101,8 @@ def why_unreadable(connection: sqlite3.Connection, table: str, definition: str) 
 
 def storage_of(name: str, tables: Collection[str]) -> list[str]:
     """The tables that are named like the storage of a virtual table."""
-    prefix = f"{name}_".lower()
-    return sorted(table for table in tables if table.lower().startswith(prefix))
+    prefix = fold(f"{name}_")
+    return sorted(table for table in tables if fold(table).startswith(prefix))
 
 
 def repair_names(connection: sqlite3.Connection) -> list[str]:

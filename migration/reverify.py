@@ -1,6 +1,6 @@
 """`verify`: compare the last run's snapshot with the target once more, at any time."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -51,7 +51,7 @@ def verify_last_run(
             hashing(snapshot, plan, jobs + 1) as digests,
             connection.transaction(),
         ):
-            return list(_verified(connection, snapshot, plan, runs[0], digests()))
+            return list(_verified(connection, snapshot, plan, runs[0], digests))
 
 
 def _snapshot(work: Path, sha256: str) -> Path:
@@ -66,9 +66,15 @@ def _snapshot(work: Path, sha256: str) -> Path:
 
 
 def _verified(
-    connection: Connection, snapshot: Path, plan: Plan, run: dict[str, Any], digests: Digests
+    connection: Connection,
+    snapshot: Path,
+    plan: Plan,
+    run: dict[str, Any],
+    source_digests: Callable[[], Digests],
 ) -> Iterator[VerifiedTable]:
+    # What cannot be compared is said before the source's digests are waited for.
     run_id, others = run["id"], _other_rows(connection, run)
+    digests = source_digests()
     positions: dict[str, set[int]] = {}
     for row in fetch(connection, "quarantined_positions", run_id=run_id):
         positions.setdefault(row["table_name"], set()).add(row["position"])

@@ -229,8 +229,8 @@ def _read_table(
     indexes = _read_indexes(connection, name)
     # Only the exact word INTEGER makes the column the rowid itself, and not even that where it
     # says DESC: such a key has an index like any other, and may be NULL.
-    is_rowid = len(key) == 1 and key[0][2] == "INTEGER"
-    is_rowid = is_rowid and not any(index.origin == "pk" for index in indexes)
+    has_index = any(index.origin == "pk" for index in indexes)
+    is_rowid = len(key) == 1 and key[0][2] == "INTEGER" and not has_index
     unknown = uncomputable_columns(connection, quote_name(name), computed)
     for column, complaint in sorted(unknown.items()):
         why = f"it is computed when it is read, and cannot be here: {complaint}"

@@ -48,19 +48,12 @@ _VALUES = st.sampled_from(_OF_A_KIND).flatmap(
 )
 
 
+#: Of another column, which decides with the first where a foreign key joins them.
 _REALS: tuple[list[object], int, list[object]] = ([2.5], 1, [])
-#: Every word that a type is chosen by.
+#: Words that a type is chosen by.
 _DECLARED = (
-    "",
-    "BOOLEAN",
-    "DATETIME",
-    "DATE",
-    "JSON",
-    "UUID",
-    "DECIMAL",
-    "TEXT",
-    "BLOB",
-    "INTEGER",
+    *("", "BOOLEAN", "DATETIME", "DATE", "JSON"),
+    *("UUID", "DECIMAL", "TEXT", "BLOB", "INTEGER"),
 )
 
 

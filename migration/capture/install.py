@@ -81,7 +81,7 @@ def install(path: Path, left_out: frozenset[str] = frozenset()) -> Capture:
 
     Args:
         path: the SQLite file. It is locked for a moment.
-        left_out: names of tables, in lower case, that are not wanted.
+        left_out: names of tables, folded, that are not wanted.
 
     Raises:
         SourceError: the file cannot be written, or a table cannot be followed.

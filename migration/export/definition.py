@@ -70,7 +70,7 @@ def definitions(table: ExportedTable, tables: Collection[str]) -> Iterator[Defin
     """The ways to declare a table, the best one first.
 
     Args:
-        tables: the names of all tables of the file, in lower case: an index cannot have them.
+        tables: the names of all tables of the file, folded: an index cannot have them.
     """
     platform = _platform_tables().get(table.name)
     if platform is not None:

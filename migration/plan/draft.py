@@ -16,7 +16,7 @@ class Draft:
     profile: Profile
     policies: Policies
     names: Names
-    #: What decides the type of each column, by (table, column) in lower case.
+    #: What decides the type of each column, by folded (table, column).
     facts: dict[tuple[str, str], Evidence]
     not_carried: list[LeftOut]
     #: Why the plan cannot run.

@@ -7,14 +7,14 @@ from migration.facts import ColumnProfile
 from migration.profile import TableProfile
 from migration.quoting import fold
 
-#: (table, column), both in lower case: SQLite's names mean the same in any case.
+#: (table, column), both as `fold` gives them: SQLite compares names without their ASCII case.
 _Place = tuple[str, str]
 #: What decides a type: the declared type, and facts.
 Evidence = tuple[str, ColumnProfile]
 
 
 def joined_facts(entries: Iterable[TableProfile]) -> dict[_Place, Evidence]:
-    """The evidence for every column that is created, by (table, column) in lower case."""
+    """The evidence for every column that is created, by folded (table, column)."""
     created = {fold(entry.table.name): entry for entry in entries if not entry.known}
     evidence: dict[_Place, Evidence] = {
         (name, fold(column.name)): (column.declared, entry.columns[column.name])

@@ -34,7 +34,7 @@ class Scope:
 
 @dataclass(frozen=True)
 class RelationScope:
-    """A table or a view that a view may read; `columns` by lower-case source name, in order."""
+    """A table or a view that a view may read; `columns` by folded source name, in order."""
 
     schema: str
     name: str

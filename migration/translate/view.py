@@ -50,7 +50,7 @@ class ViewDefinition:
 
 
 def view(create_view_sql: str, tables: Mapping[str, RelationScope]) -> ViewDefinition:
-    """Translate a CREATE VIEW as sqlite_master has it; `tables` by lower-case source name.
+    """Translate a CREATE VIEW as sqlite_master has it; `tables` by folded source name.
 
     Every table is qualified by its schema and every column by its table. Where a result column
     has no alias its name is SQLite's: the text as written. What PostgreSQL itself would refuse
