@@ -5,14 +5,13 @@ Keys by length, then bytes; the last of duplicate keys; numbers in plain decimal
 
 import json
 import re
-from collections.abc import Callable
 from decimal import Decimal
 from functools import lru_cache
 
+import msgspec
+
 #: Documents up to this many characters are remembered: small ones are often repeated.
 _REMEMBERED_CHARACTERS = 256
-#: Python refuses to read whole numbers of many more digits.
-_LONG = 4_000
 #: What stands in the place of a number, printed.
 _PLACE = re.compile(r'"\\u0000(\d+)"')
 
@@ -25,18 +24,14 @@ def canonical_json(text: str) -> str:
     return _remembered(text) if len(text) <= _REMEMBERED_CHARACTERS else _canonical(text)
 
 
-class _UnusualNumberError(Exception):
-    """A number that Python may not print as PostgreSQL does."""
-
-
 def _canonical(text: str) -> str:
-    # Both ways read and print in C; the second also knows what to do with unusual numbers.
     try:
-        return _PRINT(_read(_DECODER, text))
-    except (_UnusualNumberError, ValueError, RecursionError):
+        document = _in_order(_DECODER.decode(text))
+        return msgspec.json.format(_ENCODER.encode(document), indent=0).decode()
+    except (ValueError, RecursionError):
         pass
     try:
-        return _with_unusual_numbers(text)
+        return _by_python(text)
     except (ValueError, RecursionError):
         return text
 
@@ -44,49 +39,34 @@ def _canonical(text: str) -> str:
 _remembered = lru_cache(maxsize=8192)(_canonical)
 
 
-def _read(decoder: json.JSONDecoder, text: str) -> object:
-    try:
-        document, end = decoder.raw_decode(text)
-    except json.JSONDecodeError:
-        # It may begin with blanks, which only this skips.
-        return decoder.decode(text)
-    return document if end == len(text) else decoder.decode(text)
-
-
-def _with_unusual_numbers(text: str) -> str:
-    """Numbers stand aside while the rest is read and printed.
-
-    In their places are texts with a NUL, which no document has that jsonb takes.
-    """
-    aside: dict[str, str] = {}
-
-    def put_aside(digits: str) -> str:
-        place = str(len(aside))
-        aside[place] = _plain_number(digits)
-        return f"\0{place}"
-
-    def whole(digits: str) -> int | str:
-        return int(digits) if len(digits) < _LONG else put_aside(digits)
-
-    def fraction(digits: str) -> float | str:
-        number = float(digits)
-        return number if _is_ordinary(number, digits) else put_aside(digits)
-
-    decoder = json.JSONDecoder(
-        object_hook=_ordered,
-        parse_int=whole,
-        parse_float=fraction,
-        parse_constant=_refuse_constant,
-    )
-    return _PLACE.sub(lambda found: aside.get(found[1], found[0]), _PRINT(_read(decoder, text)))
+def _in_order(document: object) -> object:
+    """A document with the members of all its objects in order. It may be changed itself."""
+    if type(document) is dict:
+        return _ordered(document)
+    if type(document) is list:
+        _put_in_order(document)
+    return document
 
 
 def _ordered(members: dict[str, object]) -> dict[str, object]:
-    if len(members) < 2:
-        return members
-    names = tuple(members)
-    keys = _order(names)
-    return members if keys == names else {key: members[key] for key in keys}
+    ordered = {}
+    for name in _order(tuple(members)):
+        value = members[name]
+        # This runs for every value of every document: nothing is faster than to ask so.
+        if type(value) is dict:
+            value = _ordered(value)
+        elif type(value) is list:
+            _put_in_order(value)
+        ordered[name] = value
+    return ordered
+
+
+def _put_in_order(values: list[object]) -> None:
+    for place, value in enumerate(values):
+        if type(value) is dict:
+            values[place] = _ordered(value)
+        elif type(value) is list:
+            _put_in_order(value)
 
 
 # Most objects of a column have the keys of the one before.
@@ -102,20 +82,15 @@ def _byte_length(key: str) -> int:
     return len(key.encode("utf-8", "surrogatepass"))
 
 
-def _ordinary_float(digits: str) -> float:
+def _fraction(digits: str) -> float | msgspec.Raw:
+    """A number with a fraction or an exponent, as itself or as the digits to be printed."""
     number = float(digits)
-    if not _is_ordinary(number, digits):
-        raise _UnusualNumberError
-    return number
+    return number if _is_ordinary(number, digits) else msgspec.Raw(_plain_number(digits).encode())
 
 
 def _is_ordinary(number: float, digits: str) -> bool:
     # Zeros at the end stay in jsonb, exponents do not, and a double has 17 digits.
     return repr(number) == digits and "e" not in digits and number != 0
-
-
-def _refuse_constant(token: str) -> object:
-    raise ValueError(token)
 
 
 def _plain_number(digits: str) -> str:
@@ -124,9 +99,31 @@ def _plain_number(digits: str) -> str:
     return format(abs(number) if number == 0 else number, "f")
 
 
-_DECODER = json.JSONDecoder(
-    object_hook=_ordered, parse_float=_ordinary_float, parse_constant=_refuse_constant
-)
-_PRINT: Callable[[object], str] = json.JSONEncoder(
-    ensure_ascii=False, separators=(", ", ": "), check_circular=False
-).encode
+_DECODER = msgspec.json.Decoder(float_hook=_fraction)
+_ENCODER = msgspec.json.Encoder()
+
+
+def _by_python(text: str) -> str:
+    """What msgspec refuses: whole numbers of thousands of digits, and halves of pairs.
+
+    Long numbers stand aside while the rest is read and printed. In their places are texts with a
+    NUL, which no document has that jsonb takes.
+    """
+    aside: dict[str, str] = {}
+
+    def put_aside(digits: str) -> str:
+        place = str(len(aside))
+        aside[place] = _plain_number(digits)
+        return f"\0{place}"
+
+    decoder = json.JSONDecoder(
+        parse_int=put_aside,
+        parse_float=put_aside,
+        parse_constant=_refuse_constant,
+    )
+    printed = json.dumps(_in_order(decoder.decode(text)), ensure_ascii=False)
+    return _PLACE.sub(lambda found: aside.get(found[1], found[0]), printed)
+
+
+def _refuse_constant(token: str) -> object:
+    raise ValueError(token)

@@ -13,13 +13,14 @@ from pathlib import Path
 
 from psycopg import sql
 
+from migration.batches import Batch, Pace, read_batches
 from migration.canonical import line_digest, row_digest, sql_digest
 from migration.convert import Converted
 from migration.plain import NotPlainError, PlainTable
 from migration.plan import TablePlan
 from migration.ranges import WHOLE, Range
 from migration.rows import RefusedRow, RowConverter
-from migration.source import Batch, Pace, Row, read_batches
+from migration.source import Row
 from migration.statements import Connection, statement
 
 

@@ -15,11 +15,12 @@ from typing import Any, cast
 
 import orjson
 
+from migration.batches import Batch
 from migration.canonical import canonical_lines, canonical_of, framed, is_fixed
 from migration.convert import float_text, is_unicode
 from migration.plan import ColumnPlan, TablePlan
 from migration.policies import InvalidJson, NulText, OverLong
-from migration.source import Batch, Value
+from migration.source import Value
 
 #: A column's values as text; None is NULL.
 Texts = Sequence[str | None]
@@ -99,7 +100,7 @@ class PlainTable:
         )
 
     def _paired(self, batch: Batch) -> list[tuple["_Column", tuple[Value, ...]]]:
-        if not self._possible:
+        if not (self._possible and (batch.is_unicode or _is_unicode(batch))):
             raise NotPlainError
         return list(zip(self._columns, batch.columns(), strict=True))
 
@@ -171,9 +172,14 @@ def _is_left_alone(column: ColumnPlan) -> bool:
     )
 
 
+def _is_unicode(batch: Batch) -> bool:
+    texts = [value for row in batch.rows for value in row if isinstance(value, str)]
+    return is_unicode("".join(texts))
+
+
 def _check_text(values: _Values) -> str | None:
     joined = "".join(values)
-    return joined if "\0" not in joined and (joined.isascii() or is_unicode(joined)) else None
+    return None if "\0" in joined else joined
 
 
 def _check_moments(forms: Iterable[str]) -> Callable[[_Values], str | None]:

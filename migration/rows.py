@@ -6,10 +6,11 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
+from migration.batches import read_rows
 from migration.convert import Converted, RefusedValueError
 from migration.plan import TablePlan
 from migration.repair import conversion_for
-from migration.source import Row, Value, read_rows
+from migration.source import Row, Value
 
 
 @dataclass(frozen=True)

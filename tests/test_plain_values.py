@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from migration.batches import Batch
 from migration.canonical import line_digest, row_digest
 from migration.convert import text_of
 from migration.digest import source_digest
@@ -21,7 +22,7 @@ from migration.plan import ColumnPlan, Plan, TablePlan
 from migration.policies import ColumnPolicy, InvalidJson, NulText, OverLong
 from migration.rows import RefusedRow, RowConverter
 from migration.schema import Column, Table
-from migration.source import Batch, Value
+from migration.source import Value
 from tests.engines import Quiet
 
 TYPES = (
@@ -108,7 +109,7 @@ def test_plain_is_what_the_row_s_own_conversion_gives(
     pg_type: str, not_null: bool, policy: ColumnPolicy, values: list[Value]
 ) -> None:
     plan = table(pg_type, not_null=not_null, policy=policy)
-    batch = Batch(0, [(value,) for value in values], 0)
+    batch = Batch(0, [(value,) for value in values], 1, (), is_unicode=False)
     try:
         sent = PlainTable(plan).sent(batch)[0]
         lines = PlainTable(plan).lines(batch)
@@ -129,7 +130,7 @@ def test_plain_is_what_the_row_s_own_conversion_gives(
 def test_plain_values_are_taken() -> None:
     """Else everything would go the slow way, and the test above would say nothing."""
     for pg_type, value in PLAIN.items():
-        batch = Batch(0, [(value,), (None,)], 0)
+        batch = Batch(0, [(value,), (None,)], 1, (), is_unicode=False)
         assert len(PlainTable(table(pg_type)).lines(batch)) == 2, pg_type
 
 

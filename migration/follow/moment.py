@@ -13,6 +13,7 @@ from pathlib import Path
 from sys import getsizeof
 
 from database.errors import SourceError
+from migration.batches import read_rows
 from migration.capture.changes import (
     Key,
     TableChanges,
@@ -24,7 +25,7 @@ from migration.capture.changes import (
 from migration.capture.install import Capture, find, fingerprint, last_change
 from migration.capture.keys import CapturedTable
 from migration.follow.followed import Followed
-from migration.source import Row, explained, open_source, read_rows
+from migration.source import Row, explained, open_source
 
 #: What is read from the live file at once at most: keys, and bytes of rows.
 _MOST_KEYS = 20_000

@@ -15,6 +15,7 @@ from pathlib import Path
 import psycopg
 from psycopg import errors, sql
 
+from migration.batches import read_rows
 from migration.convert import Converted, text_of
 from migration.load.copy_text import copy_blocks, copy_line
 from migration.load.engine import EngineName, LoadedTable, Progress
@@ -29,7 +30,7 @@ from migration.load.refusal import (
 )
 from migration.plan import TablePlan
 from migration.rows import RefusedRow, RowConverter, rows_at
-from migration.source import Row, read_rows
+from migration.source import Row
 from migration.statements import Connection
 from migration.target import identifier
 

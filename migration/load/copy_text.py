@@ -4,10 +4,10 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from migration.batches import Batch, Pace, read_batches
 from migration.convert import text_of
 from migration.plain import NotPlainError, PlainTable, escaped
 from migration.rows import RefusedRow, RowConverter
-from migration.source import Batch, Pace, read_batches
 
 _NULL = "\\N"
 #: What COPY would read as something else. The backslash goes first.

@@ -10,10 +10,11 @@ from pathlib import Path
 
 import psycopg
 
+from migration.batches import read_rows
 from migration.convert import Converted, text_of
 from migration.plan import TablePlan
 from migration.rows import RefusedRow, RowConverter, rows_at
-from migration.source import Row, read_rows
+from migration.source import Row
 from migration.statements import Connection, fetch
 from migration.target import identifier
 

@@ -17,12 +17,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from database.errors import UsageError
+from migration.batches import Batch, Pace, read_batches
 from migration.convert import text_of
 from migration.load.engine import Progress
 from migration.plain import NotPlainError, PlainTable
 from migration.plan import Plan, TablePlan
 from migration.rows import RefusedRow, RowConverter
-from migration.source import Batch, Pace, Row, read_batches
+from migration.source import Row
 
 #: A row of staging has to fit a page of 8 kB, where a text takes 25 bytes at most: longer ones
 #: can be moved out of the row. Wider tables do not travel by way of staging.
