@@ -42,6 +42,8 @@ def connect(
             sslrootcert=str(server.sslrootcert) if server.sslrootcert else None,
             application_name=application_name,
             connect_timeout=10,
+            # Whatever PGCLIENTENCODING says: digests are of the bytes that are sent.
+            client_encoding="UTF8",
             autocommit=autocommit,
         )
     except psycopg.OperationalError as error:

@@ -27,7 +27,7 @@ _FEWEST_IN_RANGE = 5_000
 #: ... and each process has so many of them, so that all are done at about the same time.
 _PARTS = 8
 #: How far these processes step back for others that want a core (nice: 0 to 19).
-_NICENESS = 10
+_NICENESS = 19
 #: More processes than this wait for the load, which has one stream.
 _MOST_PROCESSES = 4
 

@@ -54,10 +54,19 @@ def use_workers(connection: Connection, jobs: int) -> None:
 
     What the server itself allows at most (max_parallel_workers) stays the limit.
     """
-    for setting in ("max_parallel_workers_per_gather", "max_parallel_maintenance_workers"):
+    settings = {
+        "max_parallel_workers_per_gather": jobs - 1,
+        "max_parallel_maintenance_workers": jobs - 1,
+        # A row's digest takes far longer than the planner believes.
+        "parallel_setup_cost": 0,
+        "parallel_tuple_cost": 0,
+        "min_parallel_table_scan_size": "1MB",
+    }
+    for setting, value in settings.items():
         # SET: the owner may not call set_config.
-        value = sql.Literal(jobs - 1)
-        connection.execute(sql.SQL("set {} = {}").format(sql.Identifier(setting), value))
+        connection.execute(
+            sql.SQL("set {} = {}").format(sql.Identifier(setting), sql.Literal(value))
+        )
 
 
 def read_target(connection: Connection, schema: str = PUBLIC) -> TargetTables:
