@@ -18,7 +18,7 @@ _ESCAPES = (("\\", "\\\\"), ("\n", "\\n"), ("\r", "\\r"), ("\t", "\\t"))
 class Block:
     """Some rows for COPY."""
 
-    text: str
+    text: bytes
     #: Rows in the text.
     rows: int
     #: Rows of the table that were read so far, the refused ones included.
@@ -36,7 +36,7 @@ def copy_blocks(
             pace.note(batch, len(text))
         except NotPlainError:
             lines = list(_lines(batch, converter, refused))
-            text, rows = "".join(lines), len(lines)
+            text, rows = "".join(lines).encode(), len(lines)
             pace.note(batch, batch.weight())
         yield Block(text, rows, batch.start + len(batch.rows))
 
@@ -56,6 +56,8 @@ def copy_line(texts: Iterable[str | None]) -> str:
     return "\t".join(fields) + "\n"
 
 
-def _block(columns: Iterable[Sequence[str | None]]) -> str:
+def _block(columns: Iterable[Sequence[str | None]]) -> bytes:
     """Many rows, from their fields by column."""
-    return "\n".join(map("\t".join, zip(*columns, strict=True))) + "\n"
+    # Row by row: one smiley would make a text of all rows four times as wide.
+    rows = map(str.encode, map("\t".join, zip(*columns, strict=True)))
+    return b"\n".join(rows) + b"\n"

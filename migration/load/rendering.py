@@ -9,12 +9,13 @@ The rendering comes in parts, each a file of its own, so that pgloader loads one
 is written, and the disk never holds more than two of them.
 """
 
-import sqlite3
 from collections import Counter
 from collections.abc import Generator, Iterator
 from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
+
+import apsw
 
 from database.errors import UsageError
 from migration.batches import Batch, Pace, read_batches
@@ -39,6 +40,8 @@ _FIRST_PART = 64_000_000
 #: ... and each one twice as many as the one before, up to this: every start of pgloader costs half
 #: a second.
 _LARGEST_PART = 256_000_000
+#: A new file that one thread alone writes: SQLite needs no locks of its own for every value.
+_OWN_FILE = apsw.SQLITE_OPEN_READWRITE | apsw.SQLITE_OPEN_CREATE | apsw.SQLITE_OPEN_NOMUTEX
 #: PostgreSQL's limit for one value is 1 GB less a byte.
 _LONGEST_VALUE = 2**30 - 1
 
@@ -122,7 +125,7 @@ def render(
                 yield from _TableRenderer(writer, table).parts(snapshot, progress)
             if last := writer.finish():
                 yield last
-    except (sqlite3.Error, OSError) as error:
+    except (apsw.Error, OSError) as error:
         raise UsageError(
             f"Cannot write the rendering into {folder}: {error}.",
             "Choose a folder with enough free space with MIGRATION_DIR.",
@@ -151,7 +154,7 @@ class _Writer:
     def __init__(self, rendering: Rendering, folder: Path) -> None:
         self.rendering = rendering
         self._folder = folder
-        self._connection: sqlite3.Connection | None = None
+        self._connection: apsw.Connection | None = None
         self._part = Part(folder)
         self._parts = 0
         #: Characters with which the part at hand is full.
@@ -198,14 +201,14 @@ class _Writer:
             self._connection.close()
             self._connection = None
 
-    def _open(self) -> sqlite3.Connection:
+    def _open(self) -> apsw.Connection:
         if self._connection is None:
             self._parts += 1
             if self._parts > 1:
                 self._full = min(2 * self._full, _LARGEST_PART)
             name = f"rendering-{self.rendering.pieces_name}-{self._parts}.db"
             self._part = Part(self._folder / name)
-            self._connection = sqlite3.connect(self._part.path, isolation_level=None)
+            self._connection = apsw.Connection(str(self._part.path), flags=_OWN_FILE)
             # The file is of no use after a crash.
             self._connection.execute("pragma journal_mode = off")
             self._connection.execute("pragma synchronous = off")
@@ -235,9 +238,10 @@ class _TableRenderer:
         """Write all rows; what is full on the way is yielded."""
         pace = Pace()
         for batch in read_batches(snapshot, self._table.plan.table, pace):
-            rows, lengths = self._plain_rows(batch) or self._rows(batch)
+            plain = self._plain_rows(batch)
+            rows, lengths = plain or self._rows(batch)
             self._writer.write(self._table, rows, lengths)
-            pace.note(batch, batch.weight())
+            pace.note(batch, sum(lengths) if plain else batch.weight())
             progress.advance(self._table.plan, len(batch.rows))
             if self._writer.is_full and (part := self._writer.finish()):
                 yield part
