@@ -30,9 +30,6 @@ _NULL_TEXT = f"{_MARK}0"
 #: PostgreSQL's functions take a hundred arguments; a field is one, and has a separator.
 _FIELDS_AT_ONCE = 50
 
-#: Copied for each row: OpenSSL looks an algorithm up by its name, which takes longer than a row.
-_EMPTY_SHA256 = hashlib.sha256()
-
 Canonical = Callable[[Converted], str]
 
 
@@ -48,9 +45,7 @@ def row_digest(columns: Iterable[ColumnPlan], values: Iterable[Converted]) -> by
 def line_digest(line: str) -> bytes:
     """The digest of a canonical line."""
     # A document may spell half of a pair, "\\ud800": jsonb refuses it, but it is digested before.
-    sha256 = _EMPTY_SHA256.copy()
-    sha256.update(line.encode("utf-8", "surrogatepass"))
-    return sha256.digest()
+    return hashlib.sha256(line.encode("utf-8", "surrogatepass")).digest()
 
 
 def canonical_lines(columns: Sequence[Sequence[str]]) -> Iterable[str]:
