@@ -12,10 +12,11 @@ from typing import Protocol
 import apsw
 
 from database.errors import SourceError
+from migration.own_sqlite import open_snapshot
 from migration.quoting import quote_name
 from migration.ranges import WHOLE, Range
 from migration.schema import Table
-from migration.source import Row, Value, hint_for, immutable_uri, open_source
+from migration.source import Row, Value, hint_for, open_source
 
 #: Reading and converting by so many rows is as fast as by more.
 _MOST_AT_ONCE = 256
@@ -107,7 +108,7 @@ def read_batches(
     """
     query = _Query(table, within)
     position = start
-    for reader in _READERS if _is_simple(table) else _READERS[1:]:
+    for reader in _READERS if table.is_stored else _READERS[1:]:
         try:
             with closing(reader.open(path)) as connection:
                 rows = query.rows(connection, position, stop)
@@ -169,12 +170,6 @@ class _Query:
         return (one + other for one, other in zip(values, extra, strict=True))
 
 
-def _open_fast(path: Path) -> _Connection:
-    # Only this thread uses it, so that SQLite needs no locks of its own for every value.
-    flags = apsw.SQLITE_OPEN_READONLY | apsw.SQLITE_OPEN_URI | apsw.SQLITE_OPEN_NOMUTEX
-    return apsw.Connection(immutable_uri(path), flags=flags)
-
-
 def _open_strict(path: Path) -> _Connection:
     return open_source(path, immutable=True)
 
@@ -189,15 +184,10 @@ def _open_lenient(path: Path) -> _Connection:
 #: nothing of the application's collations; Python's own module decodes in C and stops at the first
 #: byte that is not UTF-8.
 _READERS = (
-    _Reader(_open_fast, lambda _: True),
+    _Reader(open_snapshot, lambda _: True),
     _Reader(_open_strict, lambda error: "decode" in str(error)),
     _Reader(_open_lenient, lambda _: False, is_strict=False),
 )
-
-
-def _is_simple(table: Table) -> bool:
-    """Whether another SQLite reads the same values: nothing of them is computed."""
-    return not table.virtual and not any(column.virtual for column in table.columns)
 
 
 def _unreadable(table: Table, position: int, error: Exception) -> SourceError:

@@ -10,16 +10,21 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Any, Self, TypeVar
+
+import apsw
 
 from migration import facts
 from migration.facts import Counts
 from migration.guess import Guess
+from migration.own_sqlite import open_snapshot
 from migration.quoting import quote_name
 from migration.ranges import Range
 from migration.schema import Table
 from migration.source import open_source
 
+_Result = tuple[Any, ...]
+_AnyConnection = TypeVar("_AnyConnection", sqlite3.Connection, apsw.Connection)
 #: SQLite allows 2000 columns in a result; a wide table is counted in several passes.
 _RESULT_COLUMNS = 1900
 #: Pieces of a table for each thread: rowids may be missing, so some have fewer rows.
@@ -38,7 +43,7 @@ class Counter:
         self.pieces = 1 if jobs == 1 else _PIECES * jobs
         self._path = path
         self._own = threading.local()
-        self._connections: list[sqlite3.Connection] = []
+        self._connections: list[sqlite3.Connection | apsw.Connection] = []
         self._threads = ThreadPoolExecutor(jobs)
 
     def __enter__(self) -> Self:
@@ -61,6 +66,7 @@ class Counter:
     def rows(self, table: Table, ranges: Sequence[Range]) -> int:
         """How many rows a table has."""
         counted = self._in_pieces(
+            table,
             ranges,
             lambda part: f"select count(*) from {_rows(table, part)}",  # noqa: S608
         )
@@ -79,7 +85,7 @@ class Counter:
             return f"select {text} from {_rows(table, part)}"  # noqa: S608
 
         by_column = {name: list(counts) for name, counts in expressions.items()}
-        counted = self._by_column(ranges, by_column, query)
+        counted = self._by_column(table, ranges, by_column, query)
         proofs = {name: guesses[name].facts(values, rows) for name, values in counted.items()}
         return {name: proof for name, proof in proofs.items() if proof is not None}
 
@@ -101,10 +107,12 @@ class Counter:
             source = facts.prepared(_rows(table, part), list(map(quote_name, names)))
             return f"select {text} from {source}"  # noqa: S608
 
-        return self._by_column(ranges, {name: list(expressions) for name in columns}, query)
+        wanted = {name: list(expressions) for name in columns}
+        return self._by_column(table, ranges, wanted, query)
 
     def _by_column(
         self,
+        table: Table,
         ranges: Sequence[Range],
         wanted: Mapping[str, list[str]],
         query: Callable[[Sequence[str], Range], str],
@@ -115,7 +123,7 @@ class Counter:
         step = _RESULT_COLUMNS // max(map(len, wanted.values()), default=1)
         for start in range(0, len(names), step):
             some = names[start : start + step]
-            pieces = self._in_pieces(ranges, partial(query, some))
+            pieces = self._in_pieces(table, ranges, partial(query, some))
             place = 0
             for name in some:
                 end = place + len(wanted[name])
@@ -126,20 +134,36 @@ class Counter:
         return found
 
     def _in_pieces(
-        self, ranges: Sequence[Range], query: Callable[[Range], str]
-    ) -> list[tuple[int | float | None, ...]]:
+        self, table: Table, ranges: Sequence[Range], query: Callable[[Range], str]
+    ) -> list[_Result]:
         """The one row that a query gives for each piece."""
-        return list(self._threads.map(self._fetch, map(query, ranges)))
+        fetch = self._fetch_fast if table.is_stored else self._fetch
+        return list(self._threads.map(fetch, map(query, ranges)))
 
-    def _fetch(self, query: str) -> tuple[int | float | None, ...]:
-        connection: sqlite3.Connection | None = getattr(self._own, "connection", None)
+    def _fetch_fast(self, query: str) -> _Result:
+        try:
+            result: _Result = next(self._connection("fast", open_snapshot).execute(query))
+        except apsw.InterruptError:
+            raise
+        except apsw.Error:
+            # What is wrong, or unknown to it, is said or known by Python's module.
+            return self._fetch(query)
+        return result
+
+    def _fetch(self, query: str) -> _Result:
+        open_it = partial(open_source, immutable=True, own_thread=False)
+        result: _Result = next(self._connection("standard", open_it).execute(query))
+        return result
+
+    def _connection(self, name: str, open_it: Callable[[Path], _AnyConnection]) -> _AnyConnection:
+        """This thread's own connection of a kind."""
+        connection: _AnyConnection | None = getattr(self._own, name, None)
         if connection is None:
-            connection = open_source(self._path, immutable=True, own_thread=False)
+            connection = open_it(self._path)
             facts.prepare(connection)
             self._connections.append(connection)
-            self._own.connection = connection
-        found: tuple[int | float | None, ...] = connection.execute(query).fetchone()
-        return found
+            setattr(self._own, name, connection)
+        return connection
 
 
 def unordered(table: Table) -> str:

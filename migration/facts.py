@@ -3,6 +3,7 @@
 import sqlite3
 from collections.abc import Callable, Iterable, Sequence
 
+import apsw
 from pydantic import BaseModel, ConfigDict
 
 from migration.forms import DATE, HEXADECIMAL, UUID, Form, form_of_text
@@ -120,10 +121,13 @@ class ColumnProfile(BaseModel):
         return ColumnProfile.model_validate(merged)
 
 
-def prepare(connection: sqlite3.Connection) -> None:
+def prepare(connection: sqlite3.Connection | apsw.Connection) -> None:
     """Give the connection the functions that the aggregates need besides SQLite's own."""
-    connection.create_function("is_utf8", 1, _is_utf8, deterministic=True)
-    connection.create_function("is_text", 1, _is_text, deterministic=True)
+    for name, function in _FUNCTIONS.items():
+        if isinstance(connection, apsw.Connection):
+            connection.create_scalar_function(name, function, 1, deterministic=True)
+        else:
+            connection.create_function(name, 1, function, deterministic=True)
 
 
 def expressions(connection: sqlite3.Connection, *, everything: bool) -> dict[str, str]:
@@ -256,6 +260,7 @@ def _is_text(raw: bytes) -> bool:
     return b"\0" not in raw and _is_utf8(raw)
 
 
+_FUNCTIONS: dict[str, Callable[..., bool]] = {"is_utf8": _is_utf8, "is_text": _is_text}
 _JOINED: dict[str, Callable[[Iterable[int | float]], int | float]] = {
     "smallest": min,
     "largest": max,

@@ -79,6 +79,11 @@ class Table(BaseModel):
     #: The text of CREATE TABLE.
     definition: str = ""
 
+    @property
+    def is_stored(self) -> bool:
+        """Whether every value stands in the file, so that any SQLite reads the same."""
+        return not self.virtual and not any(column.virtual for column in self.columns)
+
     @cached_property
     def key_names(self) -> tuple[str, ...]:
         """What identifies a row in reports and in quarantine; empty where nothing does."""

@@ -21,6 +21,7 @@ from database.errors import UsageError
 from migration.batches import Batch, Pace, read_batches
 from migration.convert import text_of
 from migration.load.engine import Progress
+from migration.own_sqlite import open_new
 from migration.plain import NotPlainError, PlainTable
 from migration.plan import Plan, TablePlan
 from migration.rows import RefusedRow, RowConverter
@@ -40,8 +41,6 @@ _FIRST_PART = 64_000_000
 #: ... and each one twice as many as the one before, up to this: every start of pgloader costs half
 #: a second.
 _LARGEST_PART = 256_000_000
-#: A new file that one thread alone writes: SQLite needs no locks of its own for every value.
-_OWN_FILE = apsw.SQLITE_OPEN_READWRITE | apsw.SQLITE_OPEN_CREATE | apsw.SQLITE_OPEN_NOMUTEX
 #: PostgreSQL's limit for one value is 1 GB less a byte.
 _LONGEST_VALUE = 2**30 - 1
 
@@ -208,10 +207,7 @@ class _Writer:
                 self._full = min(2 * self._full, _LARGEST_PART)
             name = f"rendering-{self.rendering.pieces_name}-{self._parts}.db"
             self._part = Part(self._folder / name)
-            self._connection = apsw.Connection(str(self._part.path), flags=_OWN_FILE)
-            # The file is of no use after a crash.
-            self._connection.execute("pragma journal_mode = off")
-            self._connection.execute("pragma synchronous = off")
+            self._connection = open_new(self._part.path)
             self._connection.execute("begin")
             self._connection.execute(
                 f"create table {self.rendering.pieces_name} (table_number integer, n integer, "
