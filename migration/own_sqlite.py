@@ -10,7 +10,7 @@ from pathlib import Path
 
 import apsw
 
-from migration.source import immutable_uri
+from migration.source import CHECK_CELLS, immutable_uri
 
 # Before the first connection; apsw has initialized its SQLite already.
 apsw.shutdown()
@@ -25,7 +25,9 @@ def open_snapshot(path: Path) -> apsw.Connection:
         apsw.Error: it cannot be opened.
     """
     flags = apsw.SQLITE_OPEN_READONLY | apsw.SQLITE_OPEN_URI | apsw.SQLITE_OPEN_NOMUTEX
-    return apsw.Connection(immutable_uri(path), flags=flags)
+    connection = apsw.Connection(immutable_uri(path), flags=flags)
+    connection.execute(CHECK_CELLS)
+    return connection
 
 
 def open_new(path: Path) -> apsw.Connection:

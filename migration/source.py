@@ -32,6 +32,9 @@ _HINTS = {
 BUSY_SECONDS = 30.0
 _BUSY = (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
 
+#: Without it, a damaged page may be read beyond its end: what is found there is taken for rows.
+CHECK_CELLS = "pragma cell_size_check = on"
+
 #: A value as SQLite stores it: its storage class is the Python type.
 Value = int | float | str | bytes | None
 
@@ -113,6 +116,7 @@ def open_source(
             check_same_thread=own_thread,
         )
         try:
+            connection.execute(CHECK_CELLS)
             open_schema(connection)
         except BaseException:
             connection.close()
