@@ -1,5 +1,6 @@
 """What every command line here shares: errors as text with advice, exit codes by cause."""
 
+import json
 import signal
 import sys
 from collections.abc import Callable
@@ -37,6 +38,15 @@ def report(error: BundleError) -> int:
     if error.hint:
         errors_to.print(f"[dim]→[/] {escape(error.hint)}")
     return error.exit_code
+
+
+def print_json(out: Console, document: object) -> None:
+    """A document for machines, in colours where a person looks at it."""
+    if out.is_terminal:
+        out.print_json(data=document)
+    else:
+        # A large report takes long to colour, even where the colours are left out afterwards.
+        out.file.write(json.dumps(document, indent=2, ensure_ascii=False) + "\n")
 
 
 def application(help_text: str) -> typer.Typer:

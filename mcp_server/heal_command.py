@@ -101,7 +101,7 @@ def status(
     agent, most = settings.heal_agent, settings.heal_per_hour
     found = json.loads(_asked("healing_status", agent, most))
     if as_json:
-        out.print_json(data=found)
+        cli.print_json(out, found)
         return
     tried = ", ".join(f"{count} {outcome}" for outcome, count in found["attempts"].items())
     wait = found["wait_seconds"]

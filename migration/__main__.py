@@ -72,7 +72,7 @@ def profile(source: Source = None, *, salvage: SalvageFlag = False, as_json: Jso
     jobs = MigrationSettings().migration_jobs
     facts = profile_source(snapshot.path, left_out=snapshot.left_out, everything=True, jobs=jobs)
     if as_json:
-        out.print_json(facts.model_dump_json())
+        cli.print_json(out, json.loads(facts.model_dump_json()))
     else:
         show.profile(out, facts)
 
@@ -125,7 +125,7 @@ def plan(
     problems = (*decided.problems, *(f"not as sql/ describes it: {entry}" for entry in drift))
     decided = decided.model_copy(update={"problems": problems, "estimate": foreseen})
     if as_json:
-        out.print_json(decided.model_dump_json())
+        cli.print_json(out, json.loads(decided.model_dump_json()))
     else:
         show.plan(out, decided)
 
@@ -172,7 +172,7 @@ def run(
     )
     result = migrate(Server.discover(), options, Steps(Console(stderr=True, highlight=False)))
     if as_json:
-        out.print_json(json.dumps(result.report.data))
+        cli.print_json(out, result.report.data)
     else:
         show.outcome(out, result)
     if result.error:

@@ -1,12 +1,15 @@
-"""What a text looks like is said alike by SQLite and by Python, for texts that almost do."""
+"""What a text looks like is said alike by both SQLites and by Python, for texts that almost do."""
 
 import json
 import re
 import sqlite3
+from collections.abc import Callable
 from contextlib import closing
 from datetime import date, datetime
 from uuid import UUID
 
+import apsw
+import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
@@ -41,16 +44,21 @@ def _almost(draw: st.DrawFn) -> str:
     return "".join(characters)
 
 
-@given(st.lists(_almost(), min_size=20, max_size=60))
-@example(["2026-01-31 24:00:00", "2026-02-29 00:00:00", "2024-02-29 00:00:00", "2026-02-29"])
-@example(["0000-01-01", "0000-01-01 00:00:00", "2026-13-01 00:00:00", "2026-00-01 00:00:00"])
-@example(["2026-01-00 00:00:00", "2026-01-32 00:00:00", "2026-01-01 00:60:00"])
-@example(["2026-01-01 00:00:60", "2026-01-01    00:00", "2026-01-01 00:00:00.", "-026-01-01"])
-@example(["2026-01-01 00:00:00.1234567", "2026-01-01 00:00:00  Z", "2026-01-01 00:00:00 +00:00"])
-@example(["2026-01-01 00:00:00+01:00", "2026-01-01 00:00:00.12-00:00", "2026-01-01 00:00:0a"])
+@given(texts=st.lists(_almost(), min_size=20, max_size=60))
+@example(texts=["2026-01-31 24:00:00", "2026-02-29 00:00:00", "2024-02-29 00:00:00", "2026-02-29"])
+@example(texts=["0000-01-01", "0000-01-01 00:00:00", "2026-13-01 00:00:00", "2026-00-01 00:00:00"])
+@example(texts=["2026-01-00 00:00:00", "2026-01-32 00:00:00", "2026-01-01 00:60:00"])
+@example(texts=["2026-01-01 00:00:60", "2026-01-01    00:00", "2026-01-01 00:00:00.", "-026-01-01"])
+@example(
+    texts=["2026-01-01 00:00:00.1234567", "2026-01-01 00:00:00  Z", "2026-01-01 00:00:00 +00:00"]
+)
+@example(texts=["2026-01-01 00:00:00+01:00", "2026-01-01 00:00:00.12-00:00", "2026-01-01 00:00:0a"])
 @settings(max_examples=300, deadline=None)
-def test_forms_are_what_python_sees(texts: list[str]) -> None:
-    with closing(sqlite3.connect(":memory:")) as connection:
+@pytest.mark.parametrize("connect", [sqlite3.connect, apsw.Connection])
+def test_forms_are_what_python_sees(
+    connect: Callable[[str], sqlite3.Connection], texts: list[str]
+) -> None:
+    with closing(connect(":memory:")) as connection:
         connection.execute("create table t (v datetime, w text)")
         connection.executemany("insert into t values (?1, ?1)", [(text,) for text in texts])
         for column in ("v", "w"):

@@ -1,6 +1,5 @@
 """`mcp-server-atlas-pg audit`: verify, show and archive what agents did."""
 
-import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import datetime
@@ -69,7 +68,7 @@ def show(
     """Print calls, the newest first, as one JSON object a line; or everything about one."""
     with _connection() as connection:
         if call_id is not None:
-            out.print_json(json.dumps(_call(connection, call_id), ensure_ascii=False))
+            cli.print_json(out, _call(connection, call_id))
             return
         cursor = connection.execute(
             sql_text("audit_calls").encode(), {"agent": agent, "since": since, "count": limit}
