@@ -6,6 +6,7 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
@@ -83,6 +84,11 @@ class RowProgress:
         self._progress.remove_task(self._task)
         self._name = name
         self._task = self._progress.add_task(name, total=self._rows)
+
+    def again(self, why: str) -> None:
+        """The present step begins once more, from the first row on; says why."""
+        self._progress.console.print(f"    {escape(why)}")
+        self.begin(self._name)
 
     def advance(self, table: TablePlan, rows: int) -> None:
         """`rows` more rows of `table` passed."""

@@ -27,6 +27,9 @@ class _Nobody:
     def advance(self, table: TablePlan, rows: int) -> None:
         """Nobody watches a sample."""
 
+    def again(self, why: str) -> None:
+        """Nobody is told."""
+
 
 def stage_seconds(server: Server, snapshot: Path, plan: Plan) -> float:
     """Seconds that the rendering and pgloader will take for all rows of a plan.

@@ -22,3 +22,7 @@ class Quiet:
     def advance(self, table: TablePlan, rows: int) -> None:  # noqa: ARG002
         assert rows >= 0
         self.rows += rows
+
+    def again(self, why: str) -> None:
+        assert why
+        self.rows = 0

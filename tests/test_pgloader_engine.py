@@ -452,6 +452,31 @@ def test_pgloader_that_stands_still_is_stopped(
     assert staged_tables(database) == []
 
 
+def test_pgloader_that_stood_still_once_is_started_again(
+    database: Server, source: Path, fake: Path, tmp_path: Path
+) -> None:
+    """With some rows staged: they are not there twice afterwards."""
+    once = tmp_path / "once"
+    write_fake(
+        fake,
+        f"again = os.path.exists({str(once)!r}); open({str(once)!r}, 'w').close();"
+        "code = real(); again or time.sleep(600); sys.exit(code)",
+    )
+    make_logs(source, 300)
+    engine = PgloaderEngine(database, tmp_path / "work", patience=2, lost_patience=2)
+    progress = Quiet()
+    engine.prepare(source, plan_for(database, source), progress)
+    assert once.exists()
+    # Of three stages of every row, the third is the cast; the first attempt does not count.
+    assert progress.rows <= 200
+    (relation,) = [
+        name for (name,) in staged_tables(database) if not str(name).startswith("pieces")
+    ]
+    assert query(database, f'select count(*) from migration_staging."{relation}"') == [(300,)]
+    engine.clean()
+    assert staged_tables(database) == []
+
+
 def test_password_is_in_no_file_argument_or_variable(
     database: Server, source: Path, fake: Path, tmp_path: Path
 ) -> None:

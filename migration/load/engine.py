@@ -41,6 +41,9 @@ class Progress(Protocol):
     def advance(self, table: TablePlan, rows: int) -> None:
         """`rows` more rows of `table` are on their way."""
 
+    def again(self, why: str) -> None:
+        """What was said so far does not count: it begins once more."""
+
 
 class Engine(Protocol):
     """A way to load. `prepare` may work outside the transaction, `load` runs inside it."""

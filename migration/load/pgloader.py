@@ -79,10 +79,18 @@ class PgloaderEngine:
             TargetError: not every row was staged; says what pgloader said.
         """
         program = pgloader_command.find_program()
+        self._stages = _Stages(progress)
+        try:
+            self._stage_all(program, snapshot, plan, self._stages)
+        except pgloader_process.StandstillError as error:
+            # Once in thousands of runs its threads wait for each other, whatever it loads.
+            self._stages.again(f"{error.message} It is started once more.")
+            self._stage_all(program, snapshot, plan, self._stages)
+
+    def _stage_all(self, program: Path, snapshot: Path, plan: Plan, stages: "_Stages") -> None:
         shutil.rmtree(self._folder, ignore_errors=True)
         self._folder.mkdir(mode=0o700, parents=True)
         rendering = self._rendering = rendering_of(plan, secrets.token_hex(4))
-        stages = self._stages = _Stages(progress)
         with staging.open_staging(self._server) as connection:
             staging.create_tables(connection, rendering)
             with closing(one_ahead(render(snapshot, rendering, self._folder, stages))) as parts:
@@ -217,6 +225,13 @@ class _Stages:
             after = min(done + rows, _STAGES * table.rows)
             self._done[table.target] = after
             self._progress.advance(table, after // _STAGES - done // _STAGES)
+
+    def again(self, why: str) -> None:
+        """No row has passed any stage."""
+        with self._lock:
+            self._done.clear()
+            self._staged.clear()
+            self._progress.again(why)
 
     def staged(self, table: RenderedTable, rows: int) -> None:
         """`rows` rows of the table are staged by now."""

@@ -26,6 +26,10 @@ _GROWTH_SECONDS = 1.0
 _STOP_SECONDS = 10
 
 
+class StandstillError(TargetError):
+    """It hung and was killed."""
+
+
 def run(
     program: Path,
     folder: Path,
@@ -47,7 +51,8 @@ def run(
         The exit code.
 
     Raises:
-        TargetError: it hung and was killed, or cannot be started.
+        StandstillError: it hung and was killed.
+        TargetError: it cannot be started.
     """
     arguments = [str(program), "--root-dir", ".", "--logfile", LOG, COMMAND]
     with (folder / OUTPUT).open("ab") as output:
@@ -115,7 +120,7 @@ def _wait(
             last, grown = current, now
         elif now - grown > (seconds := patience()):
             _kill(process)
-            raise TargetError(
+            raise StandstillError(
                 f"pgloader stood still for {seconds:.0f} s and was stopped. "
                 f"{said(complaints(folder))}",
                 f"Nothing was changed. Its log is {folder / LOG}.",
