@@ -52,7 +52,8 @@ def open_target(server: Server) -> Iterator[Connection]:
 def use_workers(connection: Connection, jobs: int) -> None:
     """Let PostgreSQL build indexes and digest tables by so many processes, the session's included.
 
-    What the server itself allows at most (max_parallel_workers) stays the limit.
+    Of tables that are not small it does so whatever its planner expects to gain. What the
+    server itself allows at most (max_parallel_workers) stays the limit.
     """
     settings = {
         "max_parallel_workers_per_gather": jobs - 1,

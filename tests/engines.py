@@ -18,11 +18,12 @@ class Quiet:
 
     def __init__(self) -> None:
         self.rows = 0
+        self.reasons: list[str] = []
 
     def advance(self, table: TablePlan, rows: int) -> None:  # noqa: ARG002
         assert rows >= 0
         self.rows += rows
 
     def again(self, why: str) -> None:
-        assert why
+        self.reasons.append(why)
         self.rows = 0

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from contextlib import closing
 from pathlib import Path
 
-from migration.batches import Batch, Pace, read_batches, read_rows
+from migration.batches import Pace, read_batches, read_rows
 from migration.ranges import Range
 from migration.schema import Table, read_schema
 from migration.source import Value, open_source
@@ -30,10 +30,6 @@ def make(path: Path, script: str, rows: Sequence[tuple[Value, ...]] = ()) -> Tab
         return next(table for table in read_schema(connection).tables if table.name == "t")
 
 
-def all_of(path: Path, table: Table, pace: int = 7) -> list[Batch]:
-    return list(read_batches(path, table, Pace(most=pace)))
-
-
 def test_every_storage_class_arrives_as_it_is(tmp_path: Path) -> None:
     path = tmp_path / "source.db"
     rows = [(number, value, value) for number, value in enumerate(VALUES)]
@@ -55,7 +51,7 @@ def test_text_that_is_not_utf8_changes_the_reader_and_loses_nothing(tmp_path: Pa
     with closing(sqlite3.connect(path)) as connection:
         connection.execute(bad)
         connection.commit()
-    batches = all_of(path, table)
+    batches = list(read_batches(path, table, Pace(most=7)))
     assert [row for batch in batches for row in batch.rows] == [
         *((number, f"row {number}") for number in range(20)),
         (20, "a\udcffb"),

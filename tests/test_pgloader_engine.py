@@ -467,6 +467,8 @@ def test_pgloader_that_stood_still_once_is_started_again(
     progress = Quiet()
     engine.prepare(source, plan_for(database, source), progress)
     assert once.exists()
+    (reason,) = progress.reasons
+    assert reason.startswith("pgloader stood still for 2 s")
     # Of three stages of every row, the third is the cast; the first attempt does not count.
     assert progress.rows <= 200
     (relation,) = [

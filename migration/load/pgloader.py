@@ -83,7 +83,7 @@ class PgloaderEngine:
         try:
             self._stage_all(program, snapshot, plan, self._stages)
         except pgloader_process.StandstillError as error:
-            # Once in thousands of runs its threads wait for each other, whatever it loads.
+            # Now and then its threads wait for each other, whatever it loads.
             self._stages.again(f"{error.message} It is started once more.")
             self._stage_all(program, snapshot, plan, self._stages)
 
